@@ -1,0 +1,143 @@
+"""python -m app serve | migrate | demo | create-admin | create-token | reconcile"""
+
+import argparse
+import asyncio
+import getpass
+import os
+import secrets
+import sys
+
+import uvicorn
+from sqlmodel import col, select
+
+from app import auth, demo, payments
+from app.clock import now
+from app.config import Misconfigured, Settings, read_settings
+from app.forms import RegisterForm
+from app.main import open_till
+from app.migrate import migrate
+from app.models import ApiToken, User
+
+
+def serve(settings: Settings, words: argparse.Namespace) -> None:
+    if not str(settings.secret_key) and not settings.production:
+        # For trying out: sessions end with the process. Workers inherit it.
+        os.environ["SECRET_KEY"] = secrets.token_urlsafe(48)
+        settings = read_settings()
+    settings.check()
+    asyncio.run(_refuse_demo_accounts(settings))
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=words.host,
+        port=words.port,
+        workers=words.workers,
+        access_log=False,
+        proxy_headers=True,
+        server_header=False,
+        timeout_graceful_shutdown=max(5, int(settings.pg_timeout) + 2),
+    )
+
+
+async def _refuse_demo_accounts(settings: Settings) -> None:
+    async with open_till(settings) as till:
+        await auth.refuse_demo_accounts(till.db, settings)
+
+
+def migrate_database(settings: Settings, _words: argparse.Namespace) -> None:
+    migrate(settings.database_url)
+
+
+def fill_demo(settings: Settings, words: argparse.Namespace) -> None:
+    async def run() -> None:
+        async with open_till(settings) as till:
+            await demo.fill(till.db, payments=words.payments, seed=words.seed)
+
+    if settings.production:
+        raise Misconfigured("운영 환경에는 데모 데이터를 넣지 않습니다.")
+    asyncio.run(run())
+
+
+def create_admin(settings: Settings, words: argparse.Namespace) -> None:
+    """A new admin, or an existing account made one; `ADMIN_PASSWORD` or a question gives the password."""
+    password = os.environ.get("ADMIN_PASSWORD") or getpass.getpass("비밀번호: ")
+    form, errors = RegisterForm.read({"email": words.email, "password": password, "name": "관리자"})
+    if form is None:
+        raise Misconfigured(" ".join(errors.values()))
+
+    async def run() -> None:
+        async with open_till(settings) as till, till.db.write() as session:
+            user = (await session.exec(select(User).where(col(User.email) == form.email))).one_or_none()
+            user = user or User(email=form.email, password_hash="", name=form.name, phone="", created_at=now())
+            user.password_hash, user.is_admin, user.epoch = auth.hash_password(password), True, user.epoch + 1
+            session.add(user)
+
+    asyncio.run(run())
+    print(f"관리자 {form.email} 계정을 만들었습니다.")
+
+
+def create_token(settings: Settings, words: argparse.Namespace) -> None:
+    """Printed once; only its digest is kept."""
+    token = secrets.token_urlsafe(32)
+
+    async def run() -> None:
+        async with open_till(settings) as till, till.db.write() as session:
+            user = (await session.exec(select(User).where(col(User.email) == words.email.lower()))).one_or_none()
+            if user is None or user.id is None:
+                raise Misconfigured(f"{words.email} 계정이 없습니다.")
+            session.add(ApiToken(user_id=user.id, digest=auth.digest(token)))
+
+    asyncio.run(run())
+    print(token)
+
+
+def reconcile(settings: Settings, _words: argparse.Namespace) -> None:
+    async def run() -> None:
+        async with open_till(settings) as till:
+            settled = await payments.reconcile(till)
+        for payment in settled:
+            print(f"{payment.order_id}  {payment.status}  ₩{payment.amount:,}")
+        print(f"{len(settled)}건을 정리했습니다.")
+
+    asyncio.run(run())
+
+
+def words_of(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m app")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = verbs.add_parser("serve", help="the app alone, for production")
+    verb.add_argument("--host", default="127.0.0.1")
+    verb.add_argument("--port", type=int, default=8000)
+    verb.add_argument("--workers", type=int, default=1)
+    verb.set_defaults(act=serve)
+
+    verbs.add_parser("migrate", help="bring the database to the newest migration").set_defaults(act=migrate_database)
+
+    verb = verbs.add_parser("create-admin", help="the first admin; asks for a password or reads ADMIN_PASSWORD")
+    verb.add_argument("email")
+    verb.set_defaults(act=create_admin)
+
+    verb = verbs.add_parser("create-token", help="an API token for an account, printed once")
+    verb.add_argument("email")
+    verb.set_defaults(act=create_token)
+
+    verb = verbs.add_parser("demo", help="24 prompts and two accounts in an empty shop, and N payments")
+    verb.add_argument("--payments", type=int, default=0, metavar="N")
+    verb.add_argument("--seed", type=int, default=1, metavar="S")
+    verb.set_defaults(act=fill_demo)
+
+    verbs.add_parser("reconcile", help="one reconciliation pass").set_defaults(act=reconcile)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    words = words_of(sys.argv[1:])
+    try:
+        words.act(read_settings(), words)
+    except Misconfigured as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Who is there: passwords, sessions, tokens, and who may enter which endpoint."""
+
+import asyncio
+import functools
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from urllib.parse import quote, urlsplit
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from sqlmodel import col, select
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.config import Misconfigured, Settings
+from app.db import Database
+from app.models import ApiToken, User
+from app.till import Till
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+hasher = PasswordHasher()
+HASHING = asyncio.Semaphore(2)  # argon2 is slow and hungry on purpose: a crowd at the door must not take every core
+
+IDLE = timedelta(days=14)
+ADMIN_IDLE = timedelta(hours=8)
+TOUCH = 60  # seconds: how old "seen" may be before the cookie is written again
+
+DEMO_EMAILS = ("buyer@example.com", "admin@example.com")
+
+PER_ACCOUNT = RateLimitItemPerMinute(10, 15)  # tries, minutes
+PER_ADDRESS = RateLimitItemPerMinute(50, 15)  # failures, minutes
+
+
+class Throttle:
+    """Counts tries to log in, in this process: with several workers an attacker gets that many times more."""
+
+    def __init__(self) -> None:
+        self.storage = MemoryStorage()
+        self.limiter = MovingWindowRateLimiter(self.storage)
+
+    def admits(self, email: str, address: str) -> bool:
+        """Counts the try against the account before the password is looked at: parallel guesses count too."""
+        return self.limiter.test(PER_ADDRESS, address) and self.limiter.hit(PER_ACCOUNT, email)
+
+    def failed(self, address: str) -> None:
+        self.limiter.hit(PER_ADDRESS, address)
+
+    def succeeded(self, email: str) -> None:
+        self.limiter.clear(PER_ACCOUNT, email)
+
+
+async def refuse_demo_accounts(db: Database, settings: Settings) -> None:
+    """Their passwords are on the door. Raises Misconfigured in production."""
+    if not settings.production:
+        return
+    async with db.read() as session:
+        found = (await session.exec(select(User.email).where(col(User.email).in_(DEMO_EMAILS)))).first()
+    if found:
+        raise Misconfigured(f"데모 계정 {found}이(가) 있습니다. 운영 환경에서는 쓸 수 없습니다.")
+
+
+def hash_password(password: str) -> str:
+    return hasher.hash(password)
+
+
+def _matches(password_hash: str, password: str) -> bool:
+    try:
+        return hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+async def hash_slowly(password: str) -> str:
+    async with HASHING:
+        return await asyncio.to_thread(hash_password, password)
+
+
+async def find_user(till: Till, email: str, password: str) -> User | None:
+    """Takes the same time whether the account exists or not."""
+    async with till.db.read() as session:
+        user = (await session.exec(select(User).where(col(User.email) == email))).one_or_none()
+    async with HASHING:
+        matches = await asyncio.to_thread(_matches, user.password_hash if user else _nobody(), password)
+    return user if matches else None
+
+
+@functools.cache
+def _nobody() -> str:
+    """A hash of today's cost that no password matches."""
+    return hash_password(secrets.token_hex())
+
+
+def log_in(request: Request, user: User) -> None:
+    """A new session: nothing of the one before survives."""
+    request.session.clear()
+    request.session.update(id=secrets.token_hex(8), user=user.id, epoch=user.epoch, seen=int(time.time()))
+
+
+def log_out(request: Request) -> None:
+    request.session.clear()
+
+
+async def user_of(request: Request) -> User | None:
+    """The person behind the session cookie; None when it is missing, too old, or signed out elsewhere."""
+    session, seen = request.session, int(time.time())
+    if "user" not in session:
+        return None
+    till: Till = request.state.till
+    async with till.db.read() as rows:
+        user = await rows.get(User, session["user"])
+    idle = timedelta(seconds=seen - session["seen"])
+    if user is None or session["epoch"] != user.epoch or idle > (ADMIN_IDLE if user.is_admin else IDLE):
+        session.clear()
+        return None
+    if idle.total_seconds() > TOUCH:
+        session["seen"] = seen
+    return user
+
+
+async def user_of_token(request: Request) -> User | None:
+    """The account that the bearer token was made for."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return None
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        query = select(User).join(ApiToken).where(col(ApiToken.digest) == digest(token))
+        return (await session.exec(query)).one_or_none()
+
+
+def digest(token: str) -> str:
+    """Tokens are random and long: one SHA-256 is enough, and can be looked up."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def anyone(endpoint: Endpoint) -> Endpoint:
+    """Everyone may enter; `request.state.user` says who it is."""
+
+    @functools.wraps(endpoint)
+    async def enter(request: Request) -> Response:
+        request.state.user = await user_of(request)
+        return await endpoint(request)
+
+    return enter
+
+
+def login_required(endpoint: Endpoint) -> Endpoint:
+    """People with an account; others are shown the door, which leads back here."""
+
+    @functools.wraps(endpoint)
+    async def enter(request: Request) -> Response:
+        request.state.user = await user_of(request)
+        return await endpoint(request) if request.state.user else to_login(request)
+
+    return enter
+
+
+def admin_required(endpoint: Endpoint) -> Endpoint:
+    """Admins; other people get 403."""
+
+    @functools.wraps(endpoint)
+    async def enter(request: Request) -> Response:
+        request.state.user = await user_of(request)
+        if request.state.user is None:
+            return to_login(request)
+        if not request.state.user.is_admin:
+            raise HTTPException(403)
+        return await endpoint(request)
+
+    return enter
+
+
+def to_login(request: Request) -> Response:
+    """A page goes to the login form; a fragment cannot follow, so htmx is told to leave the page."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    fragment = request.headers.get("hx-request-type") == "partial"
+    if fragment:
+        here = _path_of(request.headers.get("hx-current-url", "/"))
+    elif request.method != "GET":
+        here = _path_of(request.headers.get("referer", "/"))
+    login = f"{request.url_for('login').path}?next={quote(here)}"
+    if fragment:
+        return Response(status_code=401, headers={"HX-Redirect": login})
+    return RedirectResponse(login, 303)
+
+
+def _path_of(url: str) -> str:
+    parts = urlsplit(url)
+    return safe_next(parts.path + (f"?{parts.query}" if parts.query else ""))
+
+
+def safe_next(target: str | None) -> str:
+    """Where to go after logging in: a path inside this site, else the shop. `//host` and `/\\host` leave the site."""
+    if not target or not target.startswith("/") or target[1:2] in ("/", "\\") or not target.isprintable():
+        return "/"
+    return target

@@ -1,0 +1,84 @@
+"""Every setting, read once from the environment (and `.env`), each documented where it stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.config import Config
+from starlette.datastructures import Secret
+
+ROOT = Path(__file__).parent.parent
+WEAK_KEYS = {"secret", "changeme", "change-me", "password", "development"}
+
+
+class Misconfigured(Exception):
+    """The app must not start like this. The message is for the person who deploys it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    app_env: str
+    """`development` (default) or `production`, where weak keys, demo accounts and the sandbox are refused."""
+    secret_key: Secret
+    """Signs the session cookie. At least 32 characters in production."""
+    base_url: str
+    """The public origin, without a slash at its end; return URLs are built from it."""
+    database_url: str
+    """A SQLite file by default, `postgresql://…` in production."""
+
+    toss_client_key: str
+    toss_secret_key: Secret
+    toss_api_url: str
+    toss_sdk_url: str
+
+    pg_timeout: float
+    """Seconds for one PG call."""
+    settle_after: float
+    """Seconds before the reconciler takes up an unsettled payment."""
+    reconcile_every: float
+    """Seconds between two reconciliation passes of a running app; 0 turns them off."""
+
+    @property
+    def production(self) -> bool:
+        return self.app_env == "production"
+
+    def check(self) -> None:
+        """Refuse what must never face the public. Raises Misconfigured."""
+        if not self.production:
+            return
+        key = str(self.secret_key)
+        if len(key) < 32 or len(set(key)) < 10 or key.lower() in WEAK_KEYS:
+            raise Misconfigured(
+                "SECRET_KEY가 없거나 약합니다. 32자 이상의 무작위 값을 넣어 주세요: "
+                'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        for name, url in (("TOSS_API_URL", self.toss_api_url), ("TOSS_SDK_URL", self.toss_sdk_url)):
+            if urlsplit(url).scheme != "https":
+                raise Misconfigured(f"{name}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
+        if urlsplit(self.base_url).scheme != "https":
+            raise Misconfigured("BASE_URL은 https로 시작하는 공개 주소여야 합니다.")
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The environment first, then `.env`; or only `environ`. Raises Misconfigured when a value cannot be read."""
+    if environ is not None:
+        config = Config(environ=environ)
+    else:
+        config = Config(ROOT / ".env" if (ROOT / ".env").exists() else None)
+    try:
+        return Settings(
+            app_env=config("APP_ENV", default="development"),
+            secret_key=Secret(config("SECRET_KEY", default="")),
+            base_url=config("BASE_URL", default="http://localhost:8000").rstrip("/"),
+            database_url=config("DATABASE_URL", default=f"sqlite:///{ROOT / 'data' / 'app.db'}"),
+            toss_client_key=config("TOSS_CLIENT_KEY", default=""),
+            toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
+            toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
+            toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+            pg_timeout=config("PG_TIMEOUT", cast=float, default=20),
+            settle_after=config("SETTLE_AFTER", cast=float, default=60),
+            reconcile_every=config("RECONCILE_EVERY", cast=float, default=30),
+        )
+    except ValueError as error:
+        raise Misconfigured(str(error)) from error

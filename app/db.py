@@ -1,0 +1,91 @@
+"""The engine, and the places where SQLite and PostgreSQL differ."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # money: a commit survives a power cut
+    "busy_timeout=5000",
+    "foreign_keys=ON",
+    "temp_store=MEMORY",
+)
+
+
+def async_url(url: str) -> URL:
+    """The asynchronous driver for a plain `sqlite:` or `postgresql:` address; libpq's `sslmode` is asyncpg's `ssl`."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return parsed.set(drivername="sqlite+aiosqlite")
+    query = {("ssl" if key == "sslmode" else key): value for key, value in parsed.query.items()}
+    return parsed.set(drivername="postgresql+asyncpg", query=query)
+
+
+class Database:
+    """Reads and writes go through two engines on SQLite: all its writers queue, fairly, for one connection."""
+
+    def __init__(self, url: str) -> None:
+        self.url = async_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            self._reader = self._sqlite(pool_size=4)
+            self._writer = self._sqlite(pool_size=1).execution_options(sqlite_write=True)
+        else:
+            self._reader = self._writer = create_async_engine(
+                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True
+            )
+        self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
+        self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
+
+    def _sqlite(self, pool_size: int) -> AsyncEngine:
+        engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0)
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        async with self._read() as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises. Never held across a PG call."""
+        async with self._write.begin() as session:
+            yield session
+
+    async def version(self) -> str | None:
+        """The migration the database stands at; None when it cannot be reached or was never migrated."""
+        try:
+            async with self.read() as session:
+                version = text("SELECT version_num FROM alembic_version")
+                return str(await (await session.connection()).scalar(version))
+        except (SQLAlchemyError, OSError):
+            return None
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # sqlite3 must not begin by itself: _begin_sqlite does
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads, then writes, fails at once when another writer came between; IMMEDIATE waits.
+    write = connection.get_execution_options().get("sqlite_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,230 @@
+"""Toss Payments: SDK v2's payment window, then confirm, find and cancel. Section numbers are those of pg/toss.md."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote, urlsplit
+
+from app.config import Settings
+from app.gateways import (
+    Cancellation,
+    Declined,
+    Forged,
+    Gateway,
+    Handed,
+    InDoubt,
+    Method,
+    Receipt,
+    Standing,
+    Window,
+    call,
+)
+from app.models import Payment, Refund
+
+log = logging.getLogger(__name__)
+
+# §4: every code of the confirm, lookup and cancel tables, once. A code that is not here is "don't know".
+CODES: dict[Literal["declined", "try_again", "unknown", "configuration"], str] = {
+    "declined": """
+        INVALID_REQUEST BELOW_MINIMUM_AMOUNT INVALID_CARD_NUMBER INVALID_CARD_EXPIRATION INVALID_STOPPED_CARD
+        INVALID_REJECT_CARD INVALID_CARD_LOST_OR_STOLEN EXCEED_MAX_AMOUNT EXCEED_MAX_DAILY_PAYMENT_COUNT
+        EXCEED_MAX_PAYMENT_AMOUNT EXCEED_MAX_MONTHLY_PAYMENT_AMOUNT EXCEED_MAX_ONE_DAY_WITHDRAW_AMOUNT
+        EXCEED_MAX_ONE_TIME_WITHDRAW_AMOUNT EXCEED_MAX_CARD_INSTALLMENT_PLAN INVALID_CARD_INSTALLMENT_PLAN
+        NOT_SUPPORTED_INSTALLMENT_PLAN_CARD_OR_MERCHANT NOT_SUPPORTED_MONTHLY_INSTALLMENT_PLAN
+        NOT_SUPPORTED_MONTHLY_INSTALLMENT_PLAN_BELOW_AMOUNT NOT_ALLOWED_POINT_USE RESTRICTED_TRANSFER_ACCOUNT
+        INVALID_ACCOUNT_INFO_RE_REGISTER REJECT_CARD_PAYMENT REJECT_CARD_COMPANY REJECT_ACCOUNT_PAYMENT
+        REJECT_TOSSPAY_INVALID_ACCOUNT EXCEED_MAX_AUTH_COUNT EXCEED_MAX_ONE_DAY_AMOUNT INVALID_PASSWORD FDS_ERROR
+        NOT_FOUND_PAYMENT NOT_FOUND_PAYMENT_SESSION INVALID_REFUND_ACCOUNT_INFO INVALID_REFUND_ACCOUNT_NUMBER
+        INVALID_BANK EXCEED_CANCEL_AMOUNT_DISCOUNT_AMOUNT REFUND_REJECTED FORBIDDEN_BANK_REFUND_REQUEST
+        NOT_CANCELABLE_AMOUNT NOT_CANCELABLE_PAYMENT EXCEED_MAX_REFUND_DUE NOT_ALLOWED_PARTIAL_REFUND
+        NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT NOT_CANCELABLE_PAYMENT_FOR_DORMANT_USER EXCEED_CANCEL_LIMIT
+    """,
+    "try_again": "NOT_AVAILABLE_PAYMENT NOT_AVAILABLE_BANK FORBIDDEN_CONSECUTIVE_REQUEST",
+    "unknown": """
+        ALREADY_PROCESSED_PAYMENT PROVIDER_ERROR CARD_PROCESSING_ERROR UNAPPROVED_ORDER_ID
+        IDEMPOTENT_REQUEST_PROCESSING ALREADY_PROCESSING_REQUEST FAILED_PAYMENT_INTERNAL_SYSTEM_PROCESSING
+        FAILED_INTERNAL_SYSTEM_PROCESSING UNKNOWN_PAYMENT_ERROR ALREADY_CANCELED_PAYMENT
+        NOT_MATCHES_REFUNDABLE_AMOUNT ALREADY_REFUND_PAYMENT FAILED_REFUND_PROCESS FAILED_METHOD_HANDLING_CANCEL
+        FAILED_PARTIAL_REFUND COMMON_ERROR NOT_FOUND
+    """,
+    "configuration": """
+        INVALID_API_KEY INVALID_IDEMPOTENCY_KEY NOT_FOUND_TERMINAL_ID INVALID_UNREGISTERED_SUBMALL
+        NOT_REGISTERED_BUSINESS INVALID_AUTHORIZE_AUTH UNAUTHORIZED_KEY FORBIDDEN_REQUEST INCORRECT_BASIC_AUTH_FORMAT
+    """,
+}
+CLASS_OF = {code: name for name, codes in CODES.items() for code in codes.split()}
+
+# §3.2: Toss's word -> ours.
+STANDING: dict[str, Standing] = {
+    "READY": "open",
+    "IN_PROGRESS": "authenticated",
+    "WAITING_FOR_DEPOSIT": "waiting",
+    "DONE": "paid",
+    "PARTIAL_CANCELED": "paid",  # whether everything went back is read from `cancels`, never from the word
+    "CANCELED": "canceled",
+    "ABORTED": "failed",
+    "EXPIRED": "expired",
+}
+
+SENTENCES = {
+    "REJECT_CARD_PAYMENT": "카드 한도를 넘었거나 잔액이 부족합니다. 다른 카드나 결제수단으로 결제해 주세요.",
+    "REJECT_ACCOUNT_PAYMENT": "계좌 잔액이 부족합니다. 잔액을 확인하거나 다른 결제수단으로 결제해 주세요.",
+    "REJECT_CARD_COMPANY": "카드사가 결제를 승인하지 않았습니다. 다른 카드로 결제하거나 카드사에 문의해 주세요.",
+    "INVALID_STOPPED_CARD": "사용이 정지된 카드입니다. 다른 카드로 결제해 주세요.",
+    "INVALID_CARD_LOST_OR_STOLEN": "분실 또는 도난 신고된 카드입니다. 다른 카드로 결제해 주세요.",
+    "INVALID_CARD_EXPIRATION": "카드 유효기간을 확인해 주세요.",
+    "INVALID_CARD_NUMBER": "카드번호를 확인해 주세요.",
+    "INVALID_PASSWORD": "결제 비밀번호가 맞지 않습니다. 다시 결제해 주세요.",
+    "BELOW_MINIMUM_AMOUNT": "이 결제수단으로 결제하기에는 금액이 너무 적습니다. 다른 결제수단을 골라 주세요.",
+    "NOT_FOUND_PAYMENT_SESSION": "결제 시간이 지났습니다. 결제되지 않았으니 처음부터 다시 결제해 주세요.",
+    "EXPIRED_PAYMENT": "결제 시간이 지났습니다. 결제되지 않았으니 다시 결제해 주세요.",
+    "NOT_AVAILABLE_PAYMENT": "지금은 결제할 수 없는 시간대입니다. 잠시 뒤 다시 결제해 주세요.",
+    "NOT_AVAILABLE_BANK": "은행 점검 시간입니다. 잠시 뒤 다시 하거나 다른 결제수단을 골라 주세요.",
+    "PAY_PROCESS_CANCELED": "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다.",
+    "USER_CANCEL": "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다.",
+    "PAY_PROCESS_ABORTED": "결제가 중단되었습니다. 결제되지 않았으니 다시 결제해 주세요.",
+    "SDK_NOT_LOADED": "결제창을 불러오지 못했습니다. 네트워크를 확인하고 다시 결제해 주세요.",
+}
+LIMIT = "카드나 계좌의 이용 한도를 넘었습니다. 다른 결제수단으로 결제해 주세요."
+CONFIGURATION = "판매자의 결제 설정에 문제가 있어 결제하지 못했습니다. 판매자에게 알려 주세요."
+OTHER = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
+
+
+class Toss(Gateway):
+    name = "toss"
+    label = "토스페이먼츠"
+    methods: ClassVar[Mapping[str, Method]] = {
+        "card": Method("카드·간편결제", "신용·체크카드, 토스페이, 네이버페이 등")
+    }
+    canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
+
+    @classmethod
+    def configured(cls, settings: Settings) -> bool:
+        return bool(settings.toss_client_key and str(settings.toss_secret_key))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        sdk = urlsplit(self.settings.toss_sdk_url)
+        own = f"{sdk.scheme}://{sdk.netloc}"
+        # The SDK opens its window from sibling hosts; the list is not documented (§9.12).
+        return (own, "https://*.tosspayments.com") if own.endswith(".tosspayments.com") else (own,)
+
+    async def start(self, payment: Payment, return_url: str) -> Window:
+        """§1.2: redirect mode. The customer key is anonymous: nothing of ours identifies the buyer there."""
+        request = {
+            "method": "CARD",
+            "amount": {"currency": "KRW", "value": payment.amount},
+            "orderId": payment.order_id,
+            "orderName": payment.item_name[:100],
+            "successUrl": return_url,
+            "failUrl": return_url,
+            "customerName": payment.buyer_name[:100],
+            "customerEmail": payment.buyer_email[:100],
+            "customerMobilePhone": payment.buyer_phone,
+            "card": {"flowMode": "DEFAULT"},
+        }
+        return Window(
+            self.settings.toss_sdk_url,
+            [
+                ["TossPayments", self.settings.toss_client_key],
+                ["payment", {"customerKey": "@@ANONYMOUS"}],
+                ["requestPayment", request],
+            ],
+        )
+
+    def handed(self, query: Mapping[str, str]) -> Handed:
+        """§1.4: `paymentKey, orderId, amount` on success; `code, message`, and not always `orderId`, on failure."""
+        key = query.get("paymentKey")
+        code = None if key else query.get("code")
+        return Handed(key, query.get("orderId"), query.get("amount"), code)
+
+    async def confirm(self, payment: Payment) -> Receipt:
+        """§2.4. The idempotency key is the order id: a repeat brings back the first answer (§2.2)."""
+        body = {"paymentKey": payment.pg_transaction_id, "orderId": payment.order_id, "amount": payment.amount}
+        return self._receipt(await self._ask("POST", "/v1/payments/confirm", key=payment.order_id, json=body))
+
+    async def cancel(self, payment: Payment, refund: Refund) -> Receipt:
+        """§2.4. The amount is always said, so that a whole refund can never grow by what happened in between."""
+        body = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount}
+        path = f"/v1/payments/{quote(payment.pg_transaction_id or '', safe='')}/cancel"
+        return self._receipt(await self._ask("POST", path, key=refund.pg_key, json=body))
+
+    async def find(self, payment: Payment) -> Receipt:
+        """By the payment key once the buyer has brought one, else by our order id (§2.4)."""
+        key = payment.pg_transaction_id
+        path = f"/v1/payments/{quote(key, safe='')}" if key else f"/v1/payments/orders/{payment.order_id}"
+        try:
+            return self._receipt(await self._ask("GET", path))
+        except Declined as no:
+            if no.code == "NOT_FOUND_PAYMENT":
+                return Receipt(status="absent", order_id=payment.order_id)
+            raise InDoubt(no.code, no.message) from no
+
+    def hear(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """§5.3: nothing is signed, so a webhook only says where to look."""
+        try:
+            message = json.loads(body)
+            payment = message["data"] if "eventType" in message else message
+            order_id = payment.get("orderId")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Forged("읽을 수 없는 웹훅") from error
+        return order_id if isinstance(order_id, str) else None
+
+    def sentence(self, code: str) -> str:
+        if code in SENTENCES:
+            return SENTENCES[code]
+        if CLASS_OF.get(code) == "configuration":
+            return CONFIGURATION
+        return LIMIT if code.startswith("EXCEED_MAX") else OTHER
+
+    async def _ask(self, method: str, path: str, key: str | None = None, **options: Any) -> dict[str, Any]:
+        status, answer = await call(
+            self.client,
+            method,
+            self.settings.toss_api_url + path,
+            auth=(str(self.settings.toss_secret_key), ""),  # §2.1: the colon is part of it
+            headers={"Idempotency-Key": key} if key else {},
+            **options,
+        )
+        if status == 200:
+            return answer
+        raise self._refusal(status, str(answer.get("code", "")), str(answer.get("message", "")))
+
+    def _refusal(self, status: int, code: str, message: str) -> Declined | InDoubt:
+        """§4.2: the code decides, never the message; a 5xx or a code we do not know is "don't know"."""
+        kind = CLASS_OF.get(code, "unknown")
+        if kind == "unknown" or status >= 500:
+            return InDoubt(code or f"HTTP_{status}", message)
+        if kind == "configuration":
+            log.error("토스페이먼츠 설정을 확인하세요: %s", code)
+        return Declined(code, message, kind)
+
+    def _receipt(self, answer: dict[str, Any]) -> Receipt:
+        """§3.1, tolerant of unknown fields and new words, strict about the ones that carry money. Raises InDoubt."""
+        try:
+            failure = answer.get("failure") or {}
+            return Receipt(
+                status=STANDING[answer["status"]],
+                order_id=answer["orderId"],
+                transaction_id=answer["paymentKey"],
+                paid=whole(answer["totalAmount"]),
+                currency=answer["currency"],
+                canceled=tuple(
+                    Cancellation(cancel["transactionKey"], whole(cancel["cancelAmount"]))
+                    for cancel in answer.get("cancels") or ()
+                ),
+                secret=answer.get("secret"),
+                receipt_url=(answer.get("receipt") or {}).get("url"),
+                code=failure.get("code"),
+                message=failure.get("message"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+
+
+def whole(amount: Any) -> int:
+    """Whole won. Raises ValueError for anything that is not a whole number."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount != int(amount):
+        raise ValueError(f"not whole won: {amount!r}")
+    return int(amount)

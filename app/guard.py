@@ -1,0 +1,93 @@
+"""What stands before every endpoint: writes only from our own pages, and headers that keep a browser careful."""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.gateways import Gateway
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+PG_CALLS = "/webhooks/"  # from servers, and harmless: they only make us ask the PG
+
+
+def content_policy(form_action: tuple[str, ...] = (), window: tuple[str, ...] = ()) -> str:
+    """No inline script or style anywhere. `form_action`: where a form's 303 may lead; `window`: whose SDK may run."""
+    also = "".join(f" {origin}" for origin in window)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self'{also}",
+            "style-src 'self'",
+            f"img-src 'self' data:{also}",
+            "font-src 'self'",
+            f"connect-src 'self'{also}",
+            "frame-src" + (also or " 'none'"),
+            f"form-action 'self'{''.join(f' {origin}' for origin in form_action)}{also}",
+            "manifest-src 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def window_headers(gateway: Gateway) -> dict[str, str]:
+    """The one page where a PG's script runs, and may open its window."""
+    return {
+        "Content-Security-Policy": content_policy(window=gateway.origins),
+        "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
+    }
+
+
+class SameOrigin:
+    """Refuse writes that another site's page sends (Fetch Metadata, with Origin for browsers that lack it)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self.admits(scope):
+            refusal = PlainTextResponse("다른 사이트에서 보낸 요청이라 처리하지 않았습니다.", 403)
+            return await refusal(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    @staticmethod
+    def admits(scope: Scope) -> bool:
+        if scope["method"] in SAFE or scope["path"].startswith(PG_CALLS):
+            return True
+        headers = Headers(scope=scope)
+        if site := headers.get("sec-fetch-site"):
+            return site in ("same-origin", "none")
+        origin = headers.get("origin")
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+class CarefulHeaders:
+    """Defaults for every answer; an endpoint's own headers win."""
+
+    def __init__(self, app: ASGIApp, gateways_origins: tuple[str, ...], https: bool) -> None:
+        self.app = app
+        self.headers = {
+            "Content-Security-Policy": content_policy(form_action=gateways_origins),
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "strict-origin-when-cross-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+            "Cache-Control": "no-store",  # every page is somebody's; Back must ask us again
+        }
+        if https:
+            self.headers["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def careful(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if scope["path"].startswith("/static/"):
+                    # Their addresses carry a digest of what is in them.
+                    headers["Cache-Control"] = "public, max-age=31536000, immutable"
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, careful if scope["type"] == "http" else send)

@@ -1,0 +1,153 @@
+"""Giving money back: reserve, ask the PG, write its answer. One key is one refund, however often it is pressed."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.clock import now
+from app.gateways import Cancellation, Declined, InDoubt, Receipt
+from app.models import Payment, Purchase, Refund, RefundStatus
+from app.till import Refused, Till, find
+
+OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
+
+
+async def refund(
+    till: Till, order_id: str, *, amount: int | None, reason: str, key: str, by: str
+) -> tuple[Payment, Refund]:
+    """Give `amount` won back, or all that is left. One `key` is one refund, however often it is pressed.
+
+    Raises Refused: not refundable, more than is left, or a key that was used for something else.
+    """
+    async with till.db.write() as session:
+        payment = await find(session, order_id, lock=True)
+        known = await _refund_by_key(session, payment, key)
+        if known is None:
+            entry = await reserve(till, session, payment, _refundable(payment, amount), reason, key, by)
+    if known is not None:
+        if amount not in (None, known.amount):
+            raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
+        return await _refund_answer(till, order_id, known)
+    return await send(till, payment, entry)
+
+
+def _refundable(payment: Payment, amount: int | None) -> int:
+    if not payment.refundable:
+        raise Refused("NOT_REFUNDABLE", "환불할 수 있는 상태가 아닙니다. 새로고침해서 상태를 확인해 주세요.")
+    if (amount or 0) > payment.remaining:
+        raise Refused("TOO_MUCH", f"환불할 수 있는 금액은 ₩{payment.remaining:,}입니다.")
+    return payment.remaining if amount is None else amount
+
+
+async def reserve(
+    till: Till, session: AsyncSession, payment: Payment, amount: int, reason: str, key: str, by: str
+) -> Refund:
+    """Under the payment's lock, so that no race can give back more than was paid."""
+    assert payment.id is not None, "a payment with money is stored"
+    payment.refunded_amount += amount
+    payment.next_check_at = now() + timedelta(seconds=till.settle_after)  # should we die before the PG answers
+    entry = Refund(payment_id=payment.id, key=key, amount=amount, reason=reason, requested_by=by)
+    session.add(entry)
+    session.add(payment.tell("refund_requested", by, amount=amount, note=reason))
+    await session.flush()
+    return entry
+
+
+async def send(till: Till, payment: Payment, entry: Refund) -> tuple[Payment, Refund]:
+    """Ask the PG to give it back, and write the answer. Safe to repeat: the PG knows the refund by its key."""
+    try:
+        receipt = await till.gateway_for(payment).cancel(payment, entry)
+    except Declined as no:
+        return await _close_refund(till, payment, entry, RefundStatus.FAILED, code=no.code, message=no.message)
+    except InDoubt as silence:
+        return await _close_refund(till, payment, entry, RefundStatus.IN_DOUBT, code=silence.code)
+    transaction = receipt.canceled[-1].transaction_id if receipt.canceled else None
+    return await _close_refund(till, payment, entry, RefundStatus.DONE, transaction=transaction)
+
+
+async def _close_refund(
+    till: Till,
+    payment: Payment,
+    entry: Refund,
+    status: RefundStatus,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    transaction: str | None = None,
+) -> tuple[Payment, Refund]:
+    async with till.db.write() as session:
+        payment = await find(session, payment.order_id, lock=True)
+        entry = await session.get_one(Refund, entry.id)
+        if entry.status not in OPEN or entry.status == status:
+            return payment, entry
+        entry.status, entry.failure_code, entry.failure_message = status, code, message
+        session.add(payment.tell(f"refund_{status}", entry.requested_by, amount=entry.amount, note=code))
+        if status == RefundStatus.FAILED:
+            payment.refunded_amount -= entry.amount
+        elif status == RefundStatus.DONE:
+            entry.pg_transaction_id, entry.done_at = transaction, now()
+            await _take_back(session, payment)
+        await session.flush()
+        if await _refunds(session, payment, *OPEN):
+            payment.check_later()
+        else:
+            payment.next_check_at = None
+    return payment, entry
+
+
+async def _take_back(session: AsyncSession, payment: Payment) -> None:
+    """Once everything is given back, the purchase goes in the same transaction."""
+    await session.flush()
+    done = await _refunds(session, payment, RefundStatus.DONE)
+    if sum(entry.amount for entry in done) < payment.amount:
+        return
+    session.add(payment.move("refunded", done[-1].requested_by, refunded_at=now()))
+    query = select(Purchase).where(col(Purchase.payment_id) == payment.id, col(Purchase.revoked_at).is_(None))
+    if purchase := (await session.exec(query)).one_or_none():
+        purchase.revoked_at = now()
+
+
+async def _refunds(session: AsyncSession, payment: Payment, *status: RefundStatus) -> Sequence[Refund]:
+    query = select(Refund).where(col(Refund.payment_id) == payment.id, col(Refund.status).in_(status))
+    return (await session.exec(query.order_by(col(Refund.id)))).all()
+
+
+async def _refund_by_key(session: AsyncSession, payment: Payment, key: str) -> Refund | None:
+    query = select(Refund).where(col(Refund.payment_id) == payment.id, col(Refund.key) == key)
+    return (await session.exec(query)).one_or_none()
+
+
+async def _refund_answer(till: Till, order_id: str, entry: Refund) -> tuple[Payment, Refund]:
+    """What became of a refund that was asked for before."""
+    deadline = asyncio.get_running_loop().time() + till.patience
+    while True:
+        async with till.db.read() as session:
+            payment = await find(session, order_id)
+            entry = await session.get_one(Refund, entry.id)
+        if entry.status != RefundStatus.REQUESTED or asyncio.get_running_loop().time() > deadline:
+            return payment, entry
+        await asyncio.sleep(0.1)
+
+
+async def settle_refunds(till: Till, payment: Payment, receipt: Receipt) -> Payment:
+    """Refunds without an answer: found among what the PG has given back, else asked for again by the same key."""
+    async with till.db.read() as session:
+        entries = await _refunds(session, payment, *OPEN)
+        done = await _refunds(session, payment, RefundStatus.DONE)
+    unclaimed = _unclaimed(receipt, {entry.pg_transaction_id for entry in done})
+    for entry in entries:
+        found = next((c for c in unclaimed if c.amount == entry.amount), None)
+        if found:
+            unclaimed.remove(found)
+            tid = found.transaction_id
+            payment, _ = await _close_refund(till, payment, entry, RefundStatus.DONE, transaction=tid)
+        else:
+            payment, _ = await send(till, payment, entry)
+    return payment
+
+
+def _unclaimed(receipt: Receipt, claimed: set[str | None]) -> list[Cancellation]:
+    return [cancellation for cancellation in receipt.canceled if cancellation.transaction_id not in claimed]

@@ -1,0 +1,76 @@
+"""From rows to HTML: the Jinja environment, its filters, and the choice between a page and a fragment."""
+
+import functools
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.templating import Jinja2Templates
+
+from app.clock import KST
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+def won(amount: int) -> str:
+    return f"₩{amount:,}"
+
+
+def kst(moment: datetime) -> str:
+    return f"{moment.astimezone(KST):%Y-%m-%d %H:%M:%S}"
+
+
+def kst_short(moment: datetime) -> str:
+    return f"{moment.astimezone(KST):%m-%d %H:%M}"
+
+
+@functools.cache
+def static(path: str) -> str:
+    """The address of a static file with a digest of its content: it may be cached for ever."""
+    content = hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
+    return f"/static/{path}?v={content}"
+
+
+environment = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+environment.filters.update(won=won, kst=kst, kst_short=kst_short, iso=datetime.isoformat)
+environment.globals.update(static=static)
+templates = Jinja2Templates(env=environment)
+
+VARY = {"Vary": "HX-Request, HX-Request-Type"}
+
+
+def wants_fragment(request: Request) -> bool:
+    """htmx 4 asks `partial` for a part of a page, and `full` on Back and for whole pages."""
+    return request.headers.get("hx-request-type") == "partial"
+
+
+def render(
+    request: Request, page: str, fragment: str | None = None, /, *, status: int = 200, **context: Any
+) -> Response:
+    """The page, or only its fragment when htmx asks for a part."""
+    name = fragment if fragment and wants_fragment(request) else page
+    context.setdefault("user", getattr(request.state, "user", None))
+    return templates.TemplateResponse(request, name, context, status_code=status, headers=VARY)
+
+
+def draw(name: str, **context: Any) -> str:
+    """A fragment as text, for the live stream."""
+    return environment.get_template(name).render(context)
+
+
+def redirect(request: Request, url: str) -> Response:
+    """See other; htmx would swap in the page behind a 303, so it is told to go there instead."""
+    if wants_fragment(request):
+        return Response(status_code=204, headers={"HX-Redirect": url})
+    return RedirectResponse(url, 303)

@@ -1,0 +1,52 @@
+"""Every URL on one screen, each named; templates and tests use the names."""
+
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+
+from app.render import STATIC, environment
+from app.routes import admin, api, checkout, library, operations, sessions, shop, webhooks
+
+
+class OrderIdConvertor(StringConvertor):
+    regex = "[A-Za-z0-9]{20,32}"
+
+
+class IdConvertor(StringConvertor):
+    regex = "[1-9][0-9]{0,8}"  # what fits a database's integer
+
+
+register_url_convertor("order_id", OrderIdConvertor())
+register_url_convertor("id", IdConvertor())
+
+routes: list[BaseRoute] = [
+    Route("/", shop.index, name="shop"),
+    Route("/prompts/{id:id}", shop.show, name="prompt"),
+    Route("/register", sessions.register, methods=["GET", "POST"], name="register"),
+    Route("/login", sessions.login, methods=["GET", "POST"], name="login"),
+    Route("/logout", sessions.logout, methods=["POST"], name="logout"),
+    Route("/payments", checkout.create, methods=["POST"], name="payments"),
+    Route("/payments/new", checkout.new, name="new_payment"),
+    Route("/payments/{order_id:order_id}", checkout.show, name="payment"),
+    Route("/payments/{order_id:order_id}/window", checkout.window, name="payment_window"),
+    Route("/payments/{order_id:order_id}/return", checkout.come_back, name="payment_return"),
+    Route("/purchases", library.index, name="purchases"),
+    Route("/admin/payments", admin.index, name="admin_payments"),
+    Route("/admin/payments/live", admin.live, name="admin_live"),
+    Route("/admin/payments.csv", admin.export, name="admin_export"),
+    Route("/admin/payments/{order_id:order_id}", admin.show, name="admin_payment"),
+    Route("/admin/payments/{order_id:order_id}/refunds/new", admin.new_refund, name="new_refund"),
+    Route("/admin/payments/{order_id:order_id}/refunds", admin.create_refund, methods=["POST"], name="refunds"),
+    Route("/api/openapi.json", api.openapi, name="openapi"),
+    Route("/api/payment/prepare", api.prepare, methods=["POST"], name="api_prepare"),
+    Route("/api/payment/complete", api.complete, methods=["POST"], name="api_complete"),
+    Route("/api/payment/{order_id:order_id}", api.show, name="api_payment"),
+    Route("/api/payment/{order_id:order_id}/refund", api.refund, methods=["POST"], name="api_refund"),
+    Route("/api/admin/payments", api.index, name="api_payments"),
+    Route("/webhooks/{gateway}", webhooks.hear, methods=["POST"], name="webhook"),
+    Route("/healthz", operations.healthz, name="healthz"),
+    Route("/readyz", operations.readyz, name="readyz"),
+    Mount("/static", StaticFiles(directory=STATIC), name="static"),
+]
+
+environment.globals["path_for"] = Router(routes).url_path_for

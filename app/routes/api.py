@@ -1,0 +1,192 @@
+"""The same verbs for programs."""
+
+import functools
+import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from pydantic import BaseModel
+from sqlmodel import col, select
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app import auth, payments, refunds
+from app import openapi as description
+from app.forms import Form, WrongFields
+from app.gateways import Handed, Redirect
+from app.models import Payment, Prompt, Purchase, RefundStatus, Status, User
+from app.routes.checkout import return_url
+from app.routes.errors import SENTENCES, problem
+from app.schemas import (
+    CompleteBody,
+    CompletedOut,
+    OnePaymentOut,
+    PaymentOut,
+    PaymentsOut,
+    PrepareBody,
+    PreparedOut,
+    PurchaseOut,
+    RedirectOut,
+    RefundBody,
+    RefundedOut,
+    RefundOut,
+    WindowOut,
+)
+from app.search import Filter, search
+from app.till import Refused, Till, find
+
+FormT = TypeVar("FormT", bound=Form)
+Endpoint = Callable[[Request], Awaitable[Response]]
+NO_ORDER = "그런 주문이 없습니다. 주문번호를 확인해 주세요."
+
+
+def signed_in(endpoint: Endpoint) -> Endpoint:
+    """A session cookie or a bearer token."""
+
+    @functools.wraps(endpoint)
+    async def enter(request: Request) -> Response:
+        request.state.user = await auth.user_of_token(request) or await auth.user_of(request)
+        if request.state.user is None:
+            return problem(401, "UNAUTHORIZED", SENTENCES[401])
+        return await endpoint(request)
+
+    return enter
+
+
+def admin_only(endpoint: Endpoint) -> Endpoint:
+    @functools.wraps(endpoint)
+    async def enter(request: Request) -> Response:
+        if not request.state.user.is_admin:
+            return problem(403, "FORBIDDEN", SENTENCES[403])
+        return await endpoint(request)
+
+    return signed_in(enter)
+
+
+async def _read(request: Request, kind: type[FormT]) -> FormT:
+    """The JSON body. Raises Refused 400 when it is not a JSON object, WrongFields when a field is wrong."""
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise Refused("BAD_JSON", "본문이 JSON이 아닙니다.", 400) from error
+    if not isinstance(body, dict):
+        raise Refused("BAD_JSON", "본문은 JSON 객체여야 합니다.", 400)
+    form, errors = kind.read(body)
+    if form is None:
+        raise WrongFields(errors)
+    return form
+
+
+def _answer(model: BaseModel, status: int = 200) -> Response:
+    return JSONResponse(model.model_dump(mode="json"), status)
+
+
+@signed_in
+async def prepare(request: Request) -> Response:
+    till: Till = request.state.till
+    user: User = request.state.user
+    body = await _read(request, PrepareBody)
+    name, phone = body.buyer_name or user.name, body.buyer_phone or user.phone
+    order = payments.Order(body.prompt_id, body.payment_method, name, phone, body.amount)
+    payment = await payments.start(till, user, order)
+    next_step = await till.gateway_for(payment).start(payment, return_url(request, payment))
+    return _answer(
+        PreparedOut(
+            order_id=payment.order_id,
+            amount=payment.amount,
+            item_name=payment.item_name,
+            payment=PaymentOut.of(payment),
+            next=RedirectOut(redirect=next_step.url)
+            if isinstance(next_step, Redirect)
+            else WindowOut(script=next_step.script, steps=next_step.steps),
+        ),
+        201,
+    )
+
+
+@signed_in
+async def complete(request: Request) -> Response:
+    till: Till = request.state.till
+    body = await _read(request, CompleteBody)
+    await _visible(request, body.order_id)
+    amount = None if body.amount is None else str(body.amount)
+    payment = await payments.confirm(till, body.order_id, Handed(body.pg_transaction_id, amount=amount))
+    match payment.status:
+        case Status.COMPLETED | Status.REFUNDED:
+            return _answer(CompletedOut(payment=PaymentOut.of(payment), purchase=await _purchase(till, payment)))
+        case Status.FAILED | Status.CANCELED | Status.EXPIRED:
+            status = 409 if payment.failure_code == "ALREADY_OWNED" else 402
+            code = payment.failure_code or payment.status.upper()
+            sentence = payment.failure_message or "결제되지 않았습니다. 새 주문으로 다시 결제해 주세요."
+            return problem(status, code, sentence, payment=PaymentOut.of(payment).model_dump(mode="json"))
+        case _:
+            return _answer(CompletedOut(payment=PaymentOut.of(payment)), 202)
+
+
+async def _visible(request: Request, order_id: str) -> Payment:
+    """The buyer's own payment, or any for an admin; another's does not exist. Raises Refused 404."""
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        payment = await find(session, order_id)
+    if payment.user_id != request.state.user.id and not request.state.user.is_admin:
+        raise Refused("NOT_FOUND", NO_ORDER, 404)
+    return payment
+
+
+async def _purchase(till: Till, payment: Payment) -> PurchaseOut | None:
+    query = select(Purchase, Prompt.body).join(Prompt).where(col(Purchase.payment_id) == payment.id)
+    async with till.db.read() as session:
+        row = (await session.exec(query)).one_or_none()
+    if row is None:
+        return None
+    purchase, text = row
+    return PurchaseOut.of(purchase, payment, text if purchase.revoked_at is None else None)
+
+
+@admin_only
+async def refund(request: Request) -> Response:
+    key = request.headers.get("idempotency-key", "").strip()
+    if not key or len(key) > 100 or not key.isprintable():
+        sentence = "Idempotency-Key 헤더(100자 이하)가 필요합니다. 같은 환불을 다시 보낼 때는 같은 키를 쓰세요."
+        return problem(400, "IDEMPOTENCY_KEY_REQUIRED", sentence)
+    body = await _read(request, RefundBody)
+    payment, entry = await refunds.refund(
+        request.state.till,
+        request.path_params["order_id"],
+        amount=body.amount,
+        reason=body.reason,
+        key=key,
+        by=request.state.user.email,
+    )
+    answer = RefundedOut(payment=PaymentOut.of(payment), refund=RefundOut.of(entry))
+    if entry.status == RefundStatus.FAILED:
+        code, sentence = entry.failure_code or "DECLINED", entry.failure_message or "환불이 거절되었습니다."
+        return problem(402, code, sentence, **answer.model_dump(mode="json"))
+    return _answer(answer, 200 if entry.status == RefundStatus.DONE else 202)
+
+
+@signed_in
+async def show(request: Request) -> Response:
+    return _answer(OnePaymentOut(payment=PaymentOut.of(await _visible(request, request.path_params["order_id"]))))
+
+
+@admin_only
+async def index(request: Request) -> Response:
+    till: Till = request.state.till
+    query = dict(request.query_params)
+    raw = query.pop("limit", "50")
+    wanted, errors = Filter.read(query)
+    if not (raw.isascii() and raw.isdigit() and 1 <= int(raw[:4]) <= 200 and len(raw) < 4):
+        errors["limit"] = "limit은 1 이상 200 이하의 정수여야 합니다."
+    if wanted is None or errors:
+        raise WrongFields(errors)
+    try:
+        async with till.db.read() as session:
+            page = await search(session, wanted, limit=int(raw))
+    except ValueError as error:
+        raise WrongFields({"cursor": Filter.sentences["cursor"]}) from error
+    return _answer(PaymentsOut(payments=[PaymentOut.of(payment) for payment in page.payments], next=page.next))
+
+
+async def openapi(_request: Request) -> Response:
+    return JSONResponse(description.description())

@@ -1,0 +1,131 @@
+"""A buyer buys: the order, the PG's window, the way back, the receipt."""
+
+from typing import Any
+
+from sqlmodel import col, select
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app import payments
+from app.auth import anyone, login_required
+from app.forms import OrderForm, typed
+from app.gateways import Window
+from app.guard import window_headers
+from app.models import Payment, Prompt, Status
+from app.payments import Order
+from app.render import redirect, render
+from app.till import Refused, Till, find, owned
+
+
+@login_required
+async def new(request: Request) -> Response:
+    """The order: what you get, the final price, how to pay, one un-ticked box."""
+    prompt_id = request.query_params.get("prompt_id", "")
+    user = request.state.user
+    values = {"prompt_id": prompt_id, "buyer_name": user.name, "buyer_phone": user.phone}
+    return await _order(request, values, {})
+
+
+@login_required
+async def create(request: Request) -> Response:
+    till: Till = request.state.till
+    values = await typed(request)
+    form, errors = OrderForm.read(values)
+    if form is None:
+        return await _order(request, values, errors, 422)
+    try:
+        payment = await payments.start(till, request.state.user, Order(**form.model_dump(exclude={"agree"})))
+    except Refused as refused:
+        return await _order(request, values, {"form": str(refused)}, refused.status)
+    next_step = await till.gateway_for(payment).start(payment, return_url(request, payment))
+    if isinstance(next_step, Window):
+        return redirect(request, request.url_for("payment_window", order_id=payment.order_id).path)
+    return redirect(request, next_step.url)
+
+
+async def _order(request: Request, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:
+    till: Till = request.state.till
+    raw = str(values.get("prompt_id", ""))
+    async with till.db.read() as session:
+        known = raw.isascii() and raw.isdigit() and len(raw) < 10
+        prompt = await session.get(Prompt, int(raw)) if known else None
+        if prompt is None or prompt.id is None:
+            raise HTTPException(404)
+        if await owned(session, request.state.user.id, prompt.id) and status == 200:
+            return redirect(request, request.url_for("prompt", id=prompt.id).path)
+    methods = {key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()}
+    return render(
+        request,
+        "payments/new.html",
+        "payments/_order.html",
+        status=status,
+        prompt=prompt,
+        amount=prompt.price_for(request.state.user),
+        methods=methods,
+        consent=payments.CONSENT,
+        typed={"buyer_name": "", "buyer_phone": "", "payment_method": next(iter(methods), ""), "agree": ""} | values,
+        errors=errors,
+    )
+
+
+def return_url(request: Request, payment: Payment) -> str:
+    path = request.url_for("payment_return", order_id=payment.order_id).path
+    return f"{request.state.settings.base_url}{path}"
+
+
+@login_required
+async def window(request: Request) -> Response:
+    """The one page that loads a PG's script. A settled payment has no window any more."""
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        payment = await find(session, request.path_params["order_id"])
+    if payment.user_id != request.state.user.id:
+        raise HTTPException(404)
+    gateway = till.gateway_for(payment)
+    next_step = await gateway.start(payment, return_url(request, payment))
+    if payment.status != Status.PENDING or not isinstance(next_step, Window):
+        return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
+    back = return_url(request, payment)
+    answer = render(request, "payments/window.html", payment=payment, gateway=gateway, window=next_step, back=back)
+    answer.headers.update(window_headers(gateway))
+    return answer
+
+
+@anyone
+async def come_back(request: Request) -> Response:
+    """Where the PG sends the buyer. The order id proves the order, the PG proves the payment; no session needed."""
+    order_id = request.path_params["order_id"]
+    try:
+        await payments.come_back(request.state.till, order_id, request.query_params)
+    except Refused as refused:
+        if refused.status == 404:
+            raise
+        return render(request, "payments/refused.html", order_id=order_id, refused=refused, status=refused.status)
+    return RedirectResponse(request.url_for("payment", order_id=order_id).path, 303)
+
+
+@anyone
+async def show(request: Request) -> Response:
+    """The payment as its buyer sees it. Whoever holds the order id may see how it stands; content needs the buyer."""
+    till: Till = request.state.till
+    user = request.state.user
+    async with till.db.read() as session:
+        payment = await find(session, request.path_params["order_id"])
+    is_buyer = user is not None and payment.user_id == user.id
+    if user and not is_buyer and not user.is_admin:
+        raise HTTPException(404)
+    payment = await payments.reopen(till, payment, "buyer")
+    async with till.db.read() as session:
+        prompt = (await session.exec(select(Prompt).where(col(Prompt.id) == payment.prompt_id))).one()
+        purchase = await owned(session, payment.user_id, payment.prompt_id)
+    return render(
+        request,
+        "payments/show.html",
+        "payments/_payment.html",
+        payment=payment,
+        prompt=prompt,
+        is_buyer=is_buyer,
+        unlocked=is_buyer and purchase is not None,
+        owned_by_other_payment=purchase is not None and purchase.payment_id != payment.id,
+    )

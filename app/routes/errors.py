@@ -1,0 +1,98 @@
+"""When an endpoint says no: a page for people, a notice for htmx, problem+json for programs."""
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app import auth
+from app.forms import WrongFields
+from app.gateways import InDoubt
+from app.render import VARY, render, wants_fragment
+from app.till import Refused
+
+log = logging.getLogger(__name__)
+
+SENTENCES = {
+    400: "요청을 읽을 수 없습니다. 다시 시도해 주세요.",
+    401: "로그인이 필요합니다.",
+    403: "이 화면을 볼 권한이 없습니다.",
+    404: "찾는 페이지가 없습니다. 주소를 확인해 주세요.",
+    405: "이 주소에서는 할 수 없는 요청입니다.",
+    413: "보낸 내용이 너무 큽니다.",
+    502: "결제사(PG)가 응답하지 않습니다. 잠시 뒤 다시 시도해 주세요.",
+    503: "지금은 저장할 수 없습니다. 잠시 뒤 다시 시도해 주세요.",
+    500: "서비스에 문제가 생겼습니다. 결제 중이었다면 '내 프롬프트'에서 결과를 확인해 주세요.",
+}
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> Response:
+    """RFC 9457, with our `code`."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return JSONResponse(body | more, status, headers, media_type="application/problem+json")
+
+
+async def _tell(request: Request, status: int, code: str, sentence: str) -> Response:
+    if request.url.path.startswith(("/api/", "/webhooks/")):
+        return problem(status, code, sentence)
+    await _recall_user(request)
+    answer = render(request, "errors/error.html", "errors/_notice.html", status=status, message=sentence)
+    if wants_fragment(request):
+        answer.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"} | VARY)
+    return answer
+
+
+async def _recall_user(request: Request) -> None:
+    """An error page has the same head as every page; it must not fail over it."""
+    if hasattr(request.state, "user"):
+        return
+    try:
+        request.state.user = await auth.user_of(request)
+    except Exception:
+        request.state.user = None
+
+
+async def http_error(request: Request, error: HTTPException) -> Response:
+    status = error.status_code
+    own = error.detail if error.detail != HTTPStatus(status).phrase else None
+    answer = await _tell(request, status, HTTPStatus(status).name, own or SENTENCES.get(status, SENTENCES[400]))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def refused(request: Request, error: Refused) -> Response:
+    return await _tell(request, error.status, error.code, str(error))
+
+
+async def wrong_fields(_request: Request, error: WrongFields) -> Response:
+    return problem(422, "INVALID", str(error), errors=dict(error.errors))
+
+
+async def in_doubt(request: Request, error: InDoubt) -> Response:
+    return await _tell(request, 502, error.code, SENTENCES[502])
+
+
+async def database_away(request: Request, error: DBAPIError) -> Response:
+    log.error("데이터베이스: %s", type(error.orig).__name__)
+    return await _tell(request, 503, "DATABASE_UNAVAILABLE", SENTENCES[503])
+
+
+async def broken(request: Request, _error: Exception) -> Response:
+    return await _tell(request, 500, "INTERNAL", SENTENCES[500])
+
+
+handlers: dict[Any, Callable[..., Any]] = {
+    HTTPException: http_error,
+    Refused: refused,
+    WrongFields: wrong_fields,
+    InDoubt: in_doubt,
+    DBAPIError: database_away,
+    OSError: database_away,
+    Exception: broken,
+}

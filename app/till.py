@@ -1,0 +1,56 @@
+"""The till: what the verbs work with, how they find a row, and how they say no."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.db import Database
+from app.gateways import Gateway, InDoubt
+from app.models import Payment, Purchase
+
+
+class Refused(Exception):
+    """A refusal with a sentence for the person; `status` is the HTTP status that tells it."""
+
+    def __init__(self, code: str, message: str, status: int = 409) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
+
+
+@dataclass(frozen=True)
+class Till:
+    """What the verbs work with: where rows are kept, and who speaks to the PGs."""
+
+    db: Database
+    gateways: Mapping[str, Gateway]
+    settle_after: float = 60
+    """Seconds before the reconciler takes up an unsettled payment."""
+    patience: float = 25
+    """Seconds to wait for the answer of a call that another request has made."""
+
+    def gateway_for(self, payment: Payment) -> Gateway:
+        """Raises InDoubt when its keys are no longer configured: we cannot ask, so we do not know."""
+        try:
+            return self.gateways[payment.gateway]
+        except KeyError:
+            raise InDoubt("GATEWAY_NOT_CONFIGURED", f"{payment.gateway}의 키가 설정되어 있지 않습니다.") from None
+
+    def gateway_of_method(self, payment_method: str) -> Gateway | None:
+        return next((gateway for gateway in self.gateways.values() if payment_method in gateway.methods), None)
+
+
+async def find(session: AsyncSession, order_id: str, *, lock: bool = False) -> Payment:
+    """Raises Refused 404. With `lock` the row is ours until the transaction ends (SQLite has one writer anyway)."""
+    query = select(Payment).where(col(Payment.order_id) == order_id)
+    payment = (await session.exec(query.with_for_update() if lock else query)).one_or_none()
+    if payment is None:
+        raise Refused("NOT_FOUND", "그런 주문이 없습니다. 주문번호를 확인해 주세요.", 404)
+    return payment
+
+
+async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase | None:
+    """The live purchase by which this person may read this prompt."""
+    mine = (col(Purchase.user_id) == user_id, col(Purchase.prompt_id) == prompt_id)
+    return (await session.exec(select(Purchase).where(*mine, col(Purchase.revoked_at).is_(None)))).one_or_none()
