@@ -1,9 +1,9 @@
 """Bring a database to the newest migration."""
 
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from alembic import command
 from app.config import ROOT
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 from sqlmodel import col, select
 from starlette.requests import Request
@@ -88,7 +89,7 @@ async def new_refund(request: Request) -> Response:
     till: Till = request.state.till
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
-    known = {"payment": payment, "typed": _blank(), "errors": {}}
+    known: dict[str, Any] = {"payment": payment, "typed": _blank(), "errors": {}}
     return render(request, "admin/refunds/new.html", "admin/refunds/_row.html", **known)
 
 

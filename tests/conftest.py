@@ -1,0 +1,302 @@
+"""The fixtures: a database of either kind, the pretend PG on a socket, and the people in front of the app.
+
+`database_url` runs a test twice, on SQLite and on a real PostgreSQL; everything that touches the database uses it.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from argon2 import PasswordHasher
+from sqlmodel import col, select
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from app import auth
+from app.config import Settings, read_settings
+from app.db import Database
+from app.main import create_app
+from app.migrate import migrate
+from app.models import Event, Payment, Purchase, Refund
+from app.till import Till
+from tests import story
+from tests.fragments import PARTIAL
+from tests.postgres import create_database, drop_database, postgres_server
+from tests.sandboxes import Sandbox, serve_sandbox, steps_of
+
+auth.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # tests log in hundreds of times
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+# ── databases ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tell_story(url: str) -> None:
+    """Migrations build the database; the story's people and prompts move in."""
+
+    async def run() -> None:
+        db = Database(url)
+        async with db.write() as session:
+            await session.run_sync(story.tell)
+        await db.close()
+
+    migrate(url)
+    asyncio.run(run())
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "app.db"
+    _tell_story(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A real server out of a wheel, or TEST_DATABASE_URL."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> Iterator[str]:
+    name = f"template_{uuid4().hex}"
+    _tell_story(create_database(postgres, name))
+    yield name
+    drop_database(postgres, name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of its own for this test, of both kinds in turn, with the story in it."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "app.db")
+        yield f"sqlite:///{tmp_path / 'app.db'}"
+        return
+    server, name = request.getfixturevalue("postgres"), f"test_{uuid4().hex}"
+    yield create_database(server, name, request.getfixturevalue("postgres_template"))
+    drop_database(server, name)
+
+
+# ── the pretend PG ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def _sandbox() -> Iterator[Sandbox]:
+    with serve_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_sandbox: Sandbox) -> Sandbox:
+    """The pretend PG on a real socket, as if just started."""
+    _sandbox.reset()
+    return _sandbox
+
+
+# ── the app and its visitors ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def settings(database_url: str, sandbox: Sandbox) -> Settings:
+    return read_settings(
+        {
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": "not a secret, only for tests 0123456789",
+            "BASE_URL": "http://testserver",
+            "TOSS_CLIENT_KEY": "test_ck_sandbox",
+            "TOSS_SECRET_KEY": "test_sk_sandbox",
+            "TOSS_API_URL": f"{sandbox.url}/toss",
+            "TOSS_SDK_URL": f"{sandbox.url}/toss/v2/standard",
+            "PG_TIMEOUT": "2",
+            "RECONCILE_EVERY": "0",
+        }
+    )
+
+
+class Visitor(TestClient):
+    """Somebody's browser. `part` asks the way htmx does; redirects are not followed, so that tests see them."""
+
+    def part(self, method: str, url: str, **options: Any) -> Any:
+        return self.request(method, url, headers=PARTIAL | options.pop("headers", {}), **options)
+
+    def log_in(self, email: str, password: str = story.PASSWORD) -> "Visitor":
+        """Through the real form."""
+        answer = self.post("/login", data={"email": email, "password": password})
+        assert answer.status_code == 303, answer.text
+        return self
+
+
+@dataclass
+class House:
+    """The running app. Visitors share it; `rows` looks into the database behind its back."""
+
+    app: Starlette
+    settings: Settings
+    door: TestClient
+
+    def visitor(self, email: str | None = None) -> Visitor:
+        visitor = Visitor(self.app, follow_redirects=False)
+        visitor.portal = self.door.portal
+        visitor.app_state.update(self.door.app_state)
+        return visitor.log_in(email) if email else visitor
+
+    @property
+    def till(self) -> Till:
+        till: Till = self.door.app_state["till"]
+        return till
+
+    def run(self, verb: Any, *words: Any, **more: Any) -> Any:
+        """Call one of the app's own verbs in its event loop."""
+        assert self.door.portal, "the house is closed"
+
+        async def call() -> Any:
+            return await verb(*words, **more)
+
+        return self.door.portal.call(call)
+
+    def payment(self, order_id: str) -> Payment:
+        rows: list[Payment] = self.rows(select(Payment).where(col(Payment.order_id) == order_id))
+        return rows[0]
+
+    def refunds(self, order_id: str) -> list[Refund]:
+        rows: list[Refund] = self.rows(
+            select(Refund).join(Payment).where(col(Payment.order_id) == order_id).order_by(col(Refund.id))
+        )
+        return rows
+
+    def purchases(self, order_id: str) -> list[Purchase]:
+        rows: list[Purchase] = self.rows(select(Purchase).join(Payment).where(col(Payment.order_id) == order_id))
+        return rows
+
+    def kinds(self, order_id: str) -> list[str]:
+        """The timeline of a payment, in one word each."""
+        query = select(Event).join(Payment).where(col(Payment.order_id) == order_id).order_by(col(Event.id))
+        return [event.kind for event in self.rows(query)]
+
+    def rows(self, query: Any) -> list[Any]:
+        async def read() -> list[Any]:
+            async with self.till.db.read() as session:
+                return list((await session.exec(query)).all())
+
+        found: list[Any] = self.run(read)
+        return found
+
+    def change(self, act: Any) -> None:
+        """Run `await act(session)` in one write transaction: what a test needs that no page can do."""
+
+        async def write() -> None:
+            async with self.till.db.write() as session:
+                await act(session)
+
+        self.run(write)
+
+
+@pytest.fixture
+def house(settings: Settings) -> Iterator[House]:
+    """The app as it runs in production, on this test's database, talking to the sandbox."""
+    app = create_app(settings)
+    with TestClient(app) as door:
+        yield House(app, settings, door)
+
+
+@pytest.fixture
+def stranger(house: House) -> Visitor:
+    """Nobody is logged in."""
+    return house.visitor()
+
+
+@pytest.fixture
+def buyer(house: House) -> Visitor:
+    return house.visitor(story.BUYER)
+
+
+@pytest.fixture
+def member(house: House) -> Visitor:
+    return house.visitor(story.MEMBER)
+
+
+@pytest.fixture
+def other(house: House) -> Visitor:
+    """Another buyer: a stranger to the buyer's things."""
+    return house.visitor(story.OTHER)
+
+
+@pytest.fixture
+def admin(house: House) -> Visitor:
+    return house.visitor(story.ADMIN)
+
+
+# ── a purchase, step by step ─────────────────────────────────────────────────────────────────────────────────────────
+
+ORDER = {"payment_method": "card", "buyer_name": "김찐", "buyer_phone": "010-1234-5678", "agree": "on"}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """How far a purchase has come: ordered, window opened, and where the PG sends the browser."""
+
+    order_id: str
+    payment_key: str = ""
+    back: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"/payments/{self.order_id}"
+
+
+class Cashier:
+    """Plays a buyer through the real forms and the real PG window."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def order(self, visitor: Visitor, prompt_id: int = story.PROMPT, **changed: str) -> Checkout:
+        answer = visitor.post("/payments", data={**ORDER, "prompt_id": str(prompt_id), **changed})
+        assert answer.status_code == 303, answer.text
+        return Checkout(answer.headers["location"].split("/")[2])
+
+    def open(self, visitor: Visitor, checkout: Checkout, **changed: Any) -> Checkout:
+        """The window page, and the PG's window. `changed` is what a dishonest browser alters."""
+        page = visitor.get(f"{checkout.path}/window")
+        assert page.status_code == 200, page.text
+        return replace(checkout, payment_key=self.sandbox.open(steps_of(page.text), **changed))
+
+    def press(self, checkout: Checkout, button: str = "authenticate") -> Checkout:
+        back = self.sandbox.press(checkout.payment_key, button)
+        return replace(checkout, back=back.removeprefix("http://testserver"))
+
+    def authenticate(self, visitor: Visitor, prompt_id: int = story.PROMPT, button: str = "authenticate") -> Checkout:
+        """Everything up to the moment the PG sends the browser back."""
+        return self.press(self.open(visitor, self.order(visitor, prompt_id)), button)
+
+    def buy(self, visitor: Visitor, prompt_id: int = story.PROMPT) -> Checkout:
+        """A whole purchase."""
+        checkout = self.authenticate(visitor, prompt_id)
+        answer = visitor.get(checkout.back)
+        assert answer.status_code == 303, answer.text
+        assert answer.headers["location"] == checkout.path
+        return checkout
+
+    def refund(self, admin: Visitor, checkout: Checkout, **fields: str) -> Any:
+        """Through the refund form, the way htmx posts it."""
+        from tests.fragments import one
+
+        form = admin.part("GET", f"/admin/payments/{checkout.order_id}/refunds/new")
+        key = str(one(form.text, "input[name=key]")["value"])
+        data = {"amount": "", "reason": "단순변심", "key": key} | fields
+        return admin.part("POST", f"/admin/payments/{checkout.order_id}/refunds", data=data)
+
+
+@pytest.fixture
+def cashier(sandbox: Sandbox) -> Cashier:
+    return Cashier(sandbox)
