@@ -1,0 +1,42 @@
+"""What a driver may set: where webhooks go, which key pairs exist; by environment first, by PUT /_settings later."""
+
+import os
+from typing import Any
+
+
+class Settings:
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.toss_webhook_url = os.environ.get("SANDBOX_TOSS_WEBHOOK_URL", "")
+        self.toss_keys = pairs(os.environ.get("SANDBOX_TOSS_KEYS", ""))
+
+    def change(self, wanted: dict[str, Any]) -> None:
+        checks = {"toss_webhook_url": text, "toss_keys": pairs}
+        if unknown := wanted.keys() - checks.keys():
+            raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
+        for name, value in {name: checks[name](value) for name, value in wanted.items()}.items():
+            setattr(self, name, value)
+
+    def shown(self) -> dict[str, Any]:
+        """Secrets stay inside."""
+        return {"toss_webhook_url": self.toss_webhook_url, "toss_client_keys": list(self.toss_keys)}
+
+
+def text(value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("expected a string")
+    return value or ""
+
+
+def pairs(value: object) -> dict[str, str]:
+    """Client key to secret key, from "ck:sk,ck2:sk2" or {"ck": "sk"}."""
+    if isinstance(value, dict):
+        return {str(client): str(secret) for client, secret in value.items()}
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    halves = [pair.strip().split(":") for pair in text(value).split(",") if pair.strip()]
+    if any(len(half) != 2 for half in halves):
+        raise ValueError("expected client:secret pairs")
+    return {half[0]: half[1] for half in halves}
