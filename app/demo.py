@@ -53,7 +53,8 @@ CHECKS = (75, 105, 135, 195, 255, 375, 675, 1275, 3075)
 
 SURNAMES = """
     김 kim 215 이 lee 147 박 park 84 최 choi 47 정 jung 43 강 kang 24 조 cho 21 윤 yoon 21 장 jang 20 임 lim 17
-    한 han 15 오 oh 15 서 seo 15 신 shin 15 권 kwon 14 황 hwang 14 안 ahn 14 송 song 14 전 jeon 11 홍 hong 11 유 yoo 13 고 ko 9
+    한 han 15 오 oh 15 서 seo 15 신 shin 15 권 kwon 14 황 hwang 14 안 ahn 14 송 song 14 전 jeon 11 홍 hong 11
+    유 yoo 13 고 ko 9
     문 moon 9 양 yang 9 손 son 9 배 bae 8 백 baek 7 허 heo 6 남 nam 5 심 shim 5 노 noh 5 하 ha 4 곽 kwak 4 성 sung 4
     차 cha 4 주 joo 4 우 woo 4 구 koo 4 민 min 3 류 ryu 3 나 na 3 진 jin 3 지 ji 3 엄 eom 3 채 chae 3 원 won 2
 """

@@ -64,9 +64,12 @@ class Viewer:
     wanted: Filter
     items: list[bytes] = field(default_factory=list)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    caught_up: set[int] = field(default_factory=set)
     done: bool = False
 
     def hear(self, news: News, cursor: int) -> None:
+        if news.event_id in self.caught_up:
+            return
         if chunk := news.message(cursor, self.wanted):
             self.push(chunk)
 
@@ -127,7 +130,7 @@ class Live:
                 viewer.hear(item, self.cursor)
 
     async def catch_up(self, viewer: Viewer, after: int) -> None:
-        """What happened since the page, or the last message that arrived. What the hub tells as well does no harm."""
+        """What happened since the page, or the last message that arrived. What it tells, the hub need not."""
         async with self.db.read() as session:
             events = await self._events(session, after)
             if len(events) > CATCH_UP:
@@ -136,6 +139,7 @@ class Live:
             news = await _draw(session, events)
         for item in news:
             viewer.hear(item, max(after, item.event_id))
+        viewer.caught_up = {item.event_id for item in news}
 
     async def _events(self, session: AsyncSession, after: int) -> Sequence[Event]:
         newer = col(Event.id) > after

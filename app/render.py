@@ -40,8 +40,6 @@ environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
 )
 environment.filters.update(won=won, kst=kst, kst_short=kst_short, iso=datetime.isoformat)
 environment.globals.update(static=static)

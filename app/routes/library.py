@@ -14,7 +14,11 @@ from app.till import Till
 async def index(request: Request) -> Response:
     till: Till = request.state.till
     mine = (col(Purchase.user_id) == request.state.user.id, col(Purchase.revoked_at).is_(None))
-    query = select(Purchase, Prompt, Payment).join(Prompt).join(Payment, col(Payment.id) == col(Purchase.payment_id))
+    query = (
+        select(Purchase, Prompt, Payment)
+        .join(Prompt, col(Prompt.id) == col(Purchase.prompt_id))
+        .join(Payment, col(Payment.id) == col(Purchase.payment_id))
+    )
     async with till.db.read() as session:
         rows = (await session.exec(query.where(*mine).order_by(col(Purchase.id).desc()))).all()
     return render(request, "purchases/index.html", rows=rows)

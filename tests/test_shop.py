@@ -1,0 +1,63 @@
+"""The shelf, and one prompt on it."""
+
+from bs4 import BeautifulSoup
+
+from app.payments import CONSENT, CONSENT_DIGEST
+from tests import story
+from tests.conftest import Cashier, House, Visitor
+from tests.fragments import assert_fragment, assert_page, words
+
+
+def titles(page: BeautifulSoup) -> list[str]:
+    return [words(title) for title in page.select("#prompts h2")]
+
+
+def test_the_shelf_shows_every_prompt_with_its_price_and_a_button(stranger: Visitor) -> None:
+    page = assert_page(stranger.get("/"), "₩10,000", "₩9,900", "회원가 ₩7,900")
+    assert titles(page) == ["블로그 초안 쓰기", "광고 문구 열 개"]
+    assert len([button for button in page.select("[role=button]") if "구매하기" in words(button)]) == 2
+
+
+def test_a_member_sees_what_a_member_pays(member: Visitor) -> None:
+    page = assert_page(member.get("/"), "₩9,900 ₩7,900 회원가")
+    assert page.select_one("del")
+
+
+def test_search_as_you_type_answers_with_the_shelf_alone(stranger: Visitor) -> None:
+    assert titles(assert_fragment(stranger.part("GET", "/?q=광고"))) == ["광고 문구 열 개"]
+    assert titles(assert_page(stranger.get("/?q=광고"))) == ["광고 문구 열 개"], "the URL says what is on screen"
+    assert titles(assert_fragment(stranger.part("GET", "/?category=글쓰기"))) == ["블로그 초안 쓰기"]
+    assert titles(assert_fragment(stranger.part("GET", "/?category=글쓰기&q=광고"))) == []
+
+
+def test_a_percent_sign_is_a_letter_like_any_other(stranger: Visitor) -> None:
+    assert_fragment(stranger.part("GET", "/?q=%25"), "찾는 프롬프트가 없습니다")
+
+
+def test_anyone_reads_the_preview_and_only_the_buyer_the_text(stranger: Visitor, buyer: Visitor) -> None:
+    for visitor in (stranger, buyer):
+        page = assert_page(visitor.get(f"/prompts/{story.PROMPT}"), "당신은 10년 차 편집자입니다.", "구매하기")
+        assert story.BODY not in page.get_text()
+
+
+def test_my_prompts_are_mine(buyer: Visitor, other: Visitor, cashier: Cashier) -> None:
+    assert_page(buyer.get("/purchases"), "아직 구매한 프롬프트가 없습니다")
+    cashier.buy(buyer)
+    page = assert_page(buyer.get("/purchases"), "블로그 초안 쓰기", story.BODY, "복사하기")
+    assert page.select_one("[data-copy]")
+    assert story.BODY not in assert_page(other.get("/purchases"), "아직 구매한 프롬프트가 없습니다").get_text()
+
+
+def test_the_order_swaps_in_where_the_button_was(buyer: Visitor, member: Visitor) -> None:
+    fragment = assert_fragment(buyer.part("GET", "/payments/new?prompt_id=2"), "₩9,900", "카드·간편결제", "결제하기")
+    box = fragment.select_one("input[name=agree]")
+    assert box, "there is a consent box"
+    assert not box.has_attr("checked"), "nothing is ticked in advance"
+    assert_fragment(member.part("GET", "/payments/new?prompt_id=2"), "정가 ₩9,900", "−₩2,000", "₩7,900")
+
+
+def test_the_consent_is_kept_with_the_payment(buyer: Visitor, house: House, cashier: Cashier) -> None:
+    assert_page(buyer.get("/payments/new?prompt_id=1"), CONSENT)
+    payment = house.payment(cashier.order(buyer).order_id)
+    assert payment.consent_digest == CONSENT_DIGEST
+    assert abs((payment.consented_at - payment.created_at).total_seconds()) < 1
