@@ -10,7 +10,7 @@ import sys
 import uvicorn
 from sqlmodel import col, select
 
-from app import auth, demo, payments
+from app import auth, demo, reconciler
 from app.clock import now
 from app.config import Misconfigured, Settings, read_settings
 from app.forms import RegisterForm
@@ -94,7 +94,7 @@ def create_token(settings: Settings, words: argparse.Namespace) -> None:
 def reconcile(settings: Settings, _words: argparse.Namespace) -> None:
     async def run() -> None:
         async with open_till(settings) as till:
-            settled = await payments.reconcile(till)
+            settled = await reconciler.reconcile(till)
         for payment in settled:
             print(f"{payment.order_id}  {payment.status}  ₩{payment.amount:,}")
         print(f"{len(settled)}건을 정리했습니다.")

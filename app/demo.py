@@ -101,7 +101,7 @@ COLUMNS = {
     "user": "id email password_hash name phone is_member is_admin epoch created_at".split(),
     "payment": """
         id order_id user_id prompt_id gateway payment_method amount list_price buyer_name buyer_email buyer_phone
-        item_name consent_digest consented_at created_at status pg_transaction_id pg_secret refunded_amount failure_code
+        item_name consent_digest consented_at created_at status pg_transaction_id pg_secret paid_amount refunded_amount failure_code
         failure_message checks checked_at completed_at refunded_at
     """.split(),
     "purchase": "user_id prompt_id payment_id revoked_at created_at".split(),
@@ -340,7 +340,7 @@ class History:
         back, revoked = self._refund(done, amount) if self.random() < REFUNDED else (0, None)
         self.rows["purchase"].append((buyer.id, item.id, self.stored, revoked, completed))
         status = "refunded" if revoked else "completed"
-        return (status, key, f"ps_{self._letters(28)}", back, None, None, checks, checked, completed, revoked)
+        return (status, key, f"ps_{self._letters(28)}", amount, back, None, None, checks, checked, completed, revoked)
 
     def _claim(self, at: int) -> tuple[int, int, Moment | None]:
         window, checks, checked = self.windows[int(self.random() * 4096)]
@@ -369,14 +369,14 @@ class History:
             before, key = "pending", None
         self._tell("declined", "buyer", before, self.stamp(ended), note=code)
         self._try_again(ended, buyer, item)
-        return ("failed", key, None, 0, code, SENTENCES[code], checks, checked, None, None)
+        return ("failed", key, None, 0, 0, code, SENTENCES[code], checks, checked, None, None)
 
     def _cancel(self, at: int, buyer: Buyer, item: Item) -> Row:
         code = CLOSED[int(self.random() * len(CLOSED))]
         ended, checks, checked = self._leave(at)
         self._tell("canceled", "buyer", "pending", self.stamp(ended), note=code)
         self._try_again(ended, buyer, item)
-        return ("canceled", None, None, 0, code, SENTENCES[code], checks, checked, None, None)
+        return ("canceled", None, None, 0, 0, code, SENTENCES[code], checks, checked, None, None)
 
     def _leave(self, at: int) -> tuple[int, int, Moment | None]:
         window, checks, checked = self.windows[int(self.random() * 4096)]
@@ -388,7 +388,7 @@ class History:
         looked = at + int((CHECKS[-1] - 15 + 30 * self.random()) * SECOND)
         ended = looked + int((0.1 + 0.4 * self.random()) * SECOND)
         self._tell("expired", "reconciler", "pending", self.stamp(ended), note=code)
-        return ("expired", None, None, 0, code, message, len(CHECKS), self.stamp(looked), None, None)
+        return ("expired", None, None, 0, 0, code, message, len(CHECKS), self.stamp(looked), None, None)
 
     def _try_again(self, ended: int, buyer: Buyer, item: Item) -> None:
         if self.random() < RETRIED:

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 
-from app import auth, gateways, payments
+from app import auth, gateways, reconciler
 from app.config import Misconfigured, Settings, read_settings
 from app.db import Database
 from app.guard import CarefulHeaders, SameOrigin
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             live = Live(till.db)
             tasks = [asyncio.create_task(live.run())]
             if settings.reconcile_every:
-                tasks.append(asyncio.create_task(payments.keep_reconciling(till, settings.reconcile_every)))
+                tasks.append(asyncio.create_task(reconciler.keep_reconciling(till, settings.reconcile_every)))
             with _before_shutdown(live.close):
                 yield {"settings": settings, "till": till, "live": live, "throttle": auth.Throttle()}
             live.close()

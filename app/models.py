@@ -47,7 +47,7 @@ UNSETTLED = (Status.PENDING, Status.CONFIRMING, Status.WAITING, Status.IN_DOUBT)
 # The whole life of a payment: what happens -> from where -> to where. Anything else is impossible, and our bug.
 MOVES: dict[str, dict[Status, Status]] = {
     "claimed": {Status.PENDING: Status.CONFIRMING},
-    # Money at the PG outranks whatever we had closed: a late "paid" still gives the buyer what was paid for.
+    # Money at the PG outranks whatever we had closed: it is delivered, or given back.
     "completed": dict.fromkeys(
         (*UNSETTLED, Status.EXPIRED, Status.FAILED, Status.CANCELED),
         Status.COMPLETED,
@@ -122,7 +122,7 @@ class Prompt(SQLModel, table=True):
 class Payment(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
-        CheckConstraint("refunded_amount >= 0 AND refunded_amount <= amount", name="refunded_amount"),
+        CheckConstraint("refunded_amount >= 0 AND refunded_amount <= paid_amount", name="refunded_amount"),
         # One buyer cannot have two payments for one prompt at the PG at once: a second window waits or is refused.
         Index(
             "uq_payment_in_flight",
@@ -153,6 +153,7 @@ class Payment(SQLModel, table=True):
     payment_method: str  # what the buyer chose: card, transfer, …
     amount: int  # whole won: what we ask for, computed from the catalogue
     list_price: int  # whole won: before the member discount
+    paid_amount: int = 0  # whole won the PG says it took: evidence, kept whatever becomes of the row
     refunded_amount: int = 0  # whole won: given back, or reserved by a refund that is under way
     status: Status = Field(default=Status.PENDING, sa_type=_words(Status))
     pg_transaction_id: str | None = None
@@ -180,7 +181,7 @@ class Payment(SQLModel, table=True):
     @property
     def remaining(self) -> int:
         """Whole won that can still be given back."""
-        return self.amount - self.refunded_amount
+        return self.paid_amount - self.refunded_amount
 
     @property
     def refundable(self) -> bool:
@@ -265,6 +266,31 @@ class Purchase(SQLModel, table=True):
     payment_id: int = Field(foreign_key="payment.id", unique=True)
     created_at: datetime = Field(default_factory=now)
     revoked_at: datetime | None = None
+
+
+class Webhook(SQLModel, table=True):
+    """The inbox: stored before it is acted on, so that nothing a PG told us is lost. Its content is never believed."""
+
+    __table_args__ = (
+        Index("uq_webhook_gateway_digest", "gateway", "digest", unique=True),
+        Index(
+            "ix_webhook_unread",
+            "received_at",
+            sqlite_where=text("handled_at IS NULL"),
+            postgresql_where=text("handled_at IS NULL"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    payment_id: int = Field(foreign_key="payment.id", index=True)
+    gateway: str
+    digest: str  # SHA-256 of the body: the same words twice are one webhook
+    transmission_id: str | None = None
+    body: str
+    forged: bool = False  # its secret is not the payment's
+    repeats: int = 0
+    received_at: datetime = Field(default_factory=now)
+    handled_at: datetime | None = None  # when the PG was asked because of it
 
 
 class Event(SQLModel, table=True):

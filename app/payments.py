@@ -1,7 +1,7 @@
-"""The verbs that move money: start, come_back, confirm, settle, refund, reconcile. Nothing else does.
+"""Taking money: start, come back, confirm, and writing down what the PG says.
 
 Every verb has the same three phases: write the intent and commit; ask the PG with no transaction open; write the
-answer and commit. A process that dies in between leaves a row that says what was asked, and `settle` finishes it.
+answer and commit. A process that dies in between leaves a row that says what was asked; `app.settlement` finishes it.
 """
 
 import asyncio
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import refunds
 from app.clock import now
-from app.gateways import Declined, Gateway, Handed, InDoubt, Receipt
+from app.gateways import Declined, Handed, InDoubt, Receipt
 from app.models import Event, Payment, Prompt, Purchase, Refund, Status, User
 from app.till import Refused, Till, find, owned
 
@@ -32,8 +31,6 @@ CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 # Toss keeps a window open for 30 minutes and waits 10 more for our confirm (pg/toss.md §2.4); then the PG itself has
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
 APPROVAL_WINDOW = timedelta(minutes=45)
-# Seconds in which a page that is reloaded, or a webhook that is repeated, does not make us ask the PG again.
-BREATH = timedelta(seconds=2)
 OWNED = "이미 보유한 프롬프트입니다."
 
 
@@ -116,7 +113,7 @@ async def confirm(till: Till, order_id: str, handed: Handed) -> Payment:
         return payment
     async with till.db.read() as session:
         payment = await find(session, order_id)
-    return await _ask_to_confirm(till, payment, "buyer")
+    return await ask_to_confirm(till, payment, "buyer")
 
 
 def _compare(payment: Payment, handed: Handed) -> None:
@@ -147,14 +144,14 @@ async def _claim(till: Till, order_id: str, handed: Handed) -> bool:
     return True
 
 
-async def _ask_to_confirm(till: Till, payment: Payment, actor: str) -> Payment:
+async def ask_to_confirm(till: Till, payment: Payment, actor: str) -> Payment:
     try:
         receipt = await till.gateway_for(payment).confirm(payment)
     except Declined as no:
         return await _decline(till, payment.order_id, no, actor)
     except InDoubt as silence:
         return await _doubt(till, payment.order_id, silence, actor)
-    return await _write(till, payment.order_id, receipt, actor)
+    return await write(till, payment.order_id, receipt, actor)
 
 
 async def _answer(till: Till, order_id: str) -> Payment:
@@ -203,14 +200,15 @@ async def _doubt(till: Till, order_id: str, silence: InDoubt, actor: str) -> Pay
 # ── what the PG says, written down ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def _write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Payment:
+async def write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Payment:
     """Bring our row to what the PG says, in one transaction, and give back what we cannot deliver."""
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
+        was = payment.status
         event = _move_to(payment, receipt, actor)
         if event:
             session.add(event)
-        owed = await _deliver(till, session, payment) if event and event.kind == "completed" else None
+        owed = await _deliver(till, session, payment, was) if event and event.kind == "completed" else None
     if owed:
         payment, _ = await refunds.send(till, payment, owed)
     return payment
@@ -234,17 +232,19 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
 
 
 def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | None:
-    """The PG holds money, or an account for it. Unless it is ours to the won, nothing is unlocked."""
-    said = (receipt.order_id, receipt.paid, receipt.currency)
-    if said != (payment.order_id, payment.amount, "KRW"):
+    """The PG holds money, or an account for it. What it took is kept as evidence even when it is not what we asked."""
+    if (receipt.order_id, receipt.currency) != (payment.order_id, "KRW"):
+        said = f"{receipt.order_id} {receipt.currency}"
         log.error("PG가 다른 결제를 말합니다: 주문 %s, PG %s", payment.order_id, said)
         if not payment.can("doubted"):
             return None
-        return payment.move("doubted", actor, failure_code="AMOUNT_MISMATCH", failure_message=f"PG: {said}")
+        return payment.move("doubted", actor, failure_code="ORDER_MISMATCH", failure_message=f"PG: {said}")
+    paid = kind == "completed"
     return payment.move(
         kind,
         actor,
-        completed_at=now() if kind == "completed" else None,
+        completed_at=now() if paid else None,
+        paid_amount=receipt.paid if paid else 0,
         pg_transaction_id=receipt.transaction_id,
         pg_secret=receipt.secret,
         receipt_url=receipt.receipt_url,
@@ -253,99 +253,16 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
     )
 
 
-async def _deliver(till: Till, session: AsyncSession, payment: Payment) -> Refund | None:
-    """Unlock the prompt; when it is theirs already (two windows, one late truth), a whole refund instead."""
+async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status) -> Refund | None:
+    """Unlock the prompt; when we cannot keep the money for it, a whole refund instead, once, with the reason."""
     assert payment.id is not None, "a completed payment is stored"
-    if not await owned(session, payment.user_id, payment.prompt_id):
+    if payment.paid_amount != payment.amount:
+        reason = f"PG가 받은 금액 ₩{payment.paid_amount:,}이 주문과 달라 자동 환불"
+    elif was == Status.CANCELED:
+        reason = "취소한 주문이라 자동 환불"
+    elif await owned(session, payment.user_id, payment.prompt_id):
+        reason = "이미 보유한 상품이라 자동 환불"
+    else:
         session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
         return None
-    return await refunds.reserve(
-        till, session, payment, payment.amount, "이미 보유한 상품이라 자동 환불", "already-owned", "system"
-    )
-
-
-# ── settle ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def settle(till: Till, order_id: str, actor: str) -> Payment:
-    """Ask the PG where this payment stands and write what it says. The one way to the truth for every caller."""
-    async with till.db.read() as session:
-        payment = await find(session, order_id)
-    try:
-        receipt = await till.gateway_for(payment).find(payment)
-    except InDoubt as silence:
-        log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
-        return payment
-    if receipt.status == "authenticated" and payment.status in (Status.CONFIRMING, Status.IN_DOUBT):
-        # Our confirm never arrived, or its answer got lost: the same key brings the first answer, or makes the first.
-        return await _ask_to_confirm(till, payment, actor)
-    payment = await _write(till, order_id, receipt, actor)
-    return await refunds.settle_refunds(till, payment, receipt)
-
-
-# ── reconcile ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _lease(till: Till, order_id: str, *, early: bool = False) -> bool:
-    """One caller asks the PG about one payment at a time: when its time has come, or `early`, after a breath."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
-        if payment.next_check_at is None:
-            return False
-        ready = (payment.checked_at or payment.created_at) + BREATH if early else payment.next_check_at
-        if ready > now():
-            return False
-        payment.checks += 1
-        payment.checked_at = now()
-        payment.check_later()
-        if payment.status == Status.IN_DOUBT:
-            session.add(payment.tell("checked", "reconciler"))
-    return True
-
-
-async def reopen(till: Till, payment: Payment, actor: str) -> Payment:
-    """The buyer looks at an unsettled payment: ask the PG now, unless it was asked a moment ago."""
-    early = payment.status == Status.IN_DOUBT  # while we still wait for an answer, only when it is overdue
-    if payment.unsettled and await _lease(till, payment.order_id, early=early):
-        return await settle(till, payment.order_id, actor)
-    return payment
-
-
-async def hear(till: Till, gateway: Gateway, headers: Mapping[str, str], body: bytes) -> None:
-    """A webhook is a hint to look: nothing it says is believed. Raises Forged."""
-    order_id = gateway.hear(headers, body)
-    if order_id is None:
-        return
-    try:
-        async with till.db.read() as session:
-            payment = await find(session, order_id)
-    except Refused:
-        return
-    if payment.gateway == gateway.name and payment.unsettled and await _lease(till, order_id, early=True):
-        await settle(till, order_id, "webhook")
-
-
-async def reconcile(till: Till, limit: int = 100) -> list[Payment]:
-    """One pass over the payments whose time to be asked has come. Returns those that it settled."""
-    async with till.db.read() as session:
-        due = select(Payment.order_id).where(col(Payment.next_check_at) <= now())
-        order_ids = (await session.exec(due.order_by(col(Payment.next_check_at)).limit(limit))).all()
-    settled = []
-    for order_id in order_ids:
-        try:
-            if await _lease(till, order_id):
-                payment = await settle(till, order_id, "reconciler")
-                settled += [] if payment.unsettled else [payment]
-        except Exception:
-            log.exception("%s: 대사하지 못했습니다", order_id)
-    return settled
-
-
-async def keep_reconciling(till: Till, every: float) -> None:
-    """Runs beside the app for ever; `every` in seconds."""
-    while True:
-        await asyncio.sleep(every)
-        try:
-            await reconcile(till)
-        except Exception:
-            log.exception("대사를 한 차례 거릅니다")
+    return await refunds.reserve(till, session, payment, payment.paid_amount, reason, "undeliverable", "system")

@@ -12,6 +12,7 @@ from app.gateways import Cancellation, Declined, InDoubt, Receipt
 from app.models import Payment, Purchase, Refund, RefundStatus
 from app.till import Refused, Till, find
 
+IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 
@@ -26,6 +27,8 @@ async def refund(
         payment = await find(session, order_id, lock=True)
         known = await _refund_by_key(session, payment, key)
         if known is None:
+            if await _refunds(session, payment, RefundStatus.IN_DOUBT):
+                raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
             entry = await reserve(till, session, payment, _refundable(payment, amount), reason, key, by)
     if known is not None:
         if amount not in (None, known.amount):
@@ -61,14 +64,13 @@ async def send(till: Till, payment: Payment, entry: Refund) -> tuple[Payment, Re
     try:
         receipt = await till.gateway_for(payment).cancel(payment, entry)
     except Declined as no:
-        return await _close_refund(till, payment, entry, RefundStatus.FAILED, code=no.code, message=no.message)
+        return await _close(till, payment, entry, RefundStatus.FAILED, code=no.code, message=no.message)
     except InDoubt as silence:
-        return await _close_refund(till, payment, entry, RefundStatus.IN_DOUBT, code=silence.code)
-    transaction = receipt.canceled[-1].transaction_id if receipt.canceled else None
-    return await _close_refund(till, payment, entry, RefundStatus.DONE, transaction=transaction)
+        return await _close(till, payment, entry, RefundStatus.IN_DOUBT, code=silence.code)
+    return await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
 
 
-async def _close_refund(
+async def _close(
     till: Till,
     payment: Payment,
     entry: Refund,
@@ -76,11 +78,17 @@ async def _close_refund(
     *,
     code: str | None = None,
     message: str | None = None,
-    transaction: str | None = None,
+    receipt: Receipt | None = None,
 ) -> tuple[Payment, Refund]:
     async with till.db.write() as session:
         payment = await find(session, payment.order_id, lock=True)
         entry = await session.get_one(Refund, entry.id)
+        if receipt:
+            mine = [given for given in await _unclaimed(session, payment, receipt) if given.amount == entry.amount]
+            if mine:
+                entry.pg_transaction_id = mine[-1].transaction_id
+            else:  # it says yes, and its own book does not show it
+                status, code = RefundStatus.IN_DOUBT, "REFUND_NOT_SHOWN"
         if entry.status not in OPEN or entry.status == status:
             return payment, entry
         entry.status, entry.failure_code, entry.failure_message = status, code, message
@@ -88,7 +96,7 @@ async def _close_refund(
         if status == RefundStatus.FAILED:
             payment.refunded_amount -= entry.amount
         elif status == RefundStatus.DONE:
-            entry.pg_transaction_id, entry.done_at = transaction, now()
+            entry.done_at = now()
             await _take_back(session, payment)
         await session.flush()
         if await _refunds(session, payment, *OPEN):
@@ -98,11 +106,17 @@ async def _close_refund(
     return payment, entry
 
 
+async def _unclaimed(session: AsyncSession, payment: Payment, receipt: Receipt) -> list[Cancellation]:
+    """What the PG gave back that none of our finished refunds stands for."""
+    claimed = {entry.pg_transaction_id for entry in await _refunds(session, payment, RefundStatus.DONE)}
+    return [given for given in receipt.canceled if given.transaction_id not in claimed]
+
+
 async def _take_back(session: AsyncSession, payment: Payment) -> None:
     """Once everything is given back, the purchase goes in the same transaction."""
     await session.flush()
     done = await _refunds(session, payment, RefundStatus.DONE)
-    if sum(entry.amount for entry in done) < payment.amount:
+    if sum(entry.amount for entry in done) < payment.paid_amount:
         return
     session.add(payment.move("refunded", done[-1].requested_by, refunded_at=now()))
     query = select(Purchase).where(col(Purchase.payment_id) == payment.id, col(Purchase.revoked_at).is_(None))
@@ -132,22 +146,32 @@ async def _refund_answer(till: Till, order_id: str, entry: Refund) -> tuple[Paym
         await asyncio.sleep(0.1)
 
 
-async def settle_refunds(till: Till, payment: Payment, receipt: Receipt) -> Payment:
-    """Refunds without an answer: found among what the PG has given back, else asked for again by the same key."""
+async def settle(till: Till, payment: Payment, receipt: Receipt, actor: str) -> Payment:
+    """Refunds without an answer: found among what the PG gave back, else asked for again by the same key.
+
+    What the PG gave back without us (in its own console) becomes a refund of ours, so that the books agree.
+    """
     async with till.db.read() as session:
         entries = await _refunds(session, payment, *OPEN)
-        done = await _refunds(session, payment, RefundStatus.DONE)
-    unclaimed = _unclaimed(receipt, {entry.pg_transaction_id for entry in done})
+        unclaimed = await _unclaimed(session, payment, receipt)
     for entry in entries:
-        found = next((c for c in unclaimed if c.amount == entry.amount), None)
+        found = next((given for given in unclaimed if given.amount == entry.amount), None)
         if found:
             unclaimed.remove(found)
-            tid = found.transaction_id
-            payment, _ = await _close_refund(till, payment, entry, RefundStatus.DONE, transaction=tid)
+            payment, _ = await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
         else:
             payment, _ = await send(till, payment, entry)
+    for given in unclaimed:
+        payment = await _adopt(till, payment, given, receipt, actor)
     return payment
 
 
-def _unclaimed(receipt: Receipt, claimed: set[str | None]) -> list[Cancellation]:
-    return [cancellation for cancellation in receipt.canceled if cancellation.transaction_id not in claimed]
+async def _adopt(till: Till, payment: Payment, given: Cancellation, receipt: Receipt, actor: str) -> Payment:
+    async with till.db.write() as session:
+        payment = await find(session, payment.order_id, lock=True)
+        key = f"pg-{given.transaction_id}"
+        if payment.remaining < given.amount or await _refund_by_key(session, payment, key):
+            return payment
+        entry = await reserve(till, session, payment, given.amount, "PG에서 취소됨", key, actor)
+    payment, _ = await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
+    return payment

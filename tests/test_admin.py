@@ -134,9 +134,11 @@ def test_the_timeline_tells_who_did_what_and_when(buyer: Visitor, admin: Visitor
     page = assert_page(admin.get(f"/admin/payments/{checkout.order_id}"), "남은 금액 ₩7,000")
     told = [words(entry) for entry in page.select(".timeline li")]
     assert len(told) == 5
-    assert "구매자 주문했습니다" in told[0]
+    assert "주문했습니다" in told[0]
+    assert "구매자" in told[0]
     assert "결제가 승인되어" in told[2]
-    assert "admin@example.com 환불을 요청했습니다 · ₩3,000 · 단순변심" in told[3]
+    assert "환불을 요청했습니다 · ₩3,000 · 단순변심" in told[3]
+    assert "admin@example.com" in told[3]
     assert all(entry[:2] == "20" for entry in told), "each says when"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import payments
+from app import reconciler
 from app.clock import now
 from app.till import find
 from tests import story
@@ -232,6 +232,7 @@ def test_a_pg_that_charges_and_goes_silent_leaves_a_doubt_that_the_reopened_page
     sandbox.fault("confirm", kind, when="after")
     buyer.get(checkout.back)
     assert house.payment(checkout.order_id).status == "in_doubt"
+    sandbox.fault("find", "status", status=500)
     page = assert_page(buyer.get(checkout.path), "결제를 확인하고 있습니다", "창을 닫아도 됩니다")
     assert "다시 결제하기" not in page.get_text()
     assert page.select_one("[hx-trigger='every 2s']"), "the page asks by itself"
@@ -249,7 +250,7 @@ def test_a_confirm_that_never_reached_the_pg_is_made_when_it_answers_again(
     buyer.get(checkout.back)
     assert house.payment(checkout.order_id).status == "in_doubt"
     long_ago(house, checkout.order_id)
-    assert [payment.order_id for payment in house.run(payments.reconcile, house.till)] == [checkout.order_id]
+    assert [payment.order_id for payment in house.run(reconciler.reconcile, house.till)] == [checkout.order_id]
     assert house.payment(checkout.order_id).status == "completed"
     assert sandbox.ledger(checkout.order_id)["confirms"] == 1
 
@@ -264,7 +265,7 @@ def test_a_refund_without_an_answer_is_not_failed_and_is_not_paid_twice(
     assert "다시 누르지 마세요" in soup(answer.text).get_text()
 
     long_ago(house, checkout.order_id)
-    house.run(payments.reconcile, house.till)
+    house.run(reconciler.reconcile, house.till)
     assert [refund.status for refund in house.refunds(checkout.order_id)] == ["done"]
     assert sandbox.ledger(checkout.order_id)["refunded"] == 3000
 
@@ -299,16 +300,16 @@ def test_an_order_that_nobody_paid_expires_only_after_the_pg_was_asked(
 ) -> None:
     checkout = cashier.order(buyer)
     long_ago(house, checkout.order_id)
-    house.run(payments.reconcile, house.till)
+    house.run(reconciler.reconcile, house.till)
     assert house.payment(checkout.order_id).status == "pending", "the buyer may still be in the window"
 
     long_ago(house, checkout.order_id, created=timedelta(hours=1))
     sandbox.fault("find", "status", status=500)
-    house.run(payments.reconcile, house.till)
+    house.run(reconciler.reconcile, house.till)
     assert house.payment(checkout.order_id).status == "pending", "the PG has not answered"
 
     long_ago(house, checkout.order_id, created=timedelta(hours=1))
-    house.run(payments.reconcile, house.till)
+    house.run(reconciler.reconcile, house.till)
     assert house.payment(checkout.order_id).status == "expired"
     assert_page(buyer.get(checkout.path), "결제 시간이 지났습니다", "다시 결제하기")
 

@@ -4,8 +4,9 @@ import asyncio
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 import httpx
@@ -64,6 +65,27 @@ class Handed:
     order_id: str | None = None
     amount: str | None = None
     code: str | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Whom a webhook is about, and what proves that the PG knows that payment."""
+
+    order_id: str
+    secret: str | None = None
+    transmission_id: str | None = None
+    given_back: int | None = None
+    """Whole won it says went back; None when it does not say, or tells of anything but settled money."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One line of the PG's own book: whole won in, or (negative) back."""
+
+    order_id: str
+    transaction_id: str
+    amount: int
+    at: datetime
 
 
 class Declined(Exception):
@@ -142,16 +164,20 @@ class Gateway(ABC):
         """The PG's truth; status `absent` when it has never heard of the order. Raises InDoubt."""
 
     @abstractmethod
-    def hear(self, headers: Mapping[str, str], body: bytes) -> str | None:
-        """A webhook: whose is it? An order id, or None when it is not about a payment. Raises Forged."""
+    def hear(self, headers: Mapping[str, str], body: bytes) -> Heard | None:
+        """A webhook: whose is it? None when it is not about a payment. Raises Forged."""
+
+    @abstractmethod
+    def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
+        """All the money this PG moved for us in this time, for the sweep. Raises Declined, InDoubt."""
 
     @abstractmethod
     def sentence(self, code: str) -> str:
         """A failure in a buyer's words, with the next step."""
 
 
-async def call(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
-    """One call to a PG: its status and its JSON object. Raises InDoubt when there is no readable answer."""
+async def call(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> tuple[int, Any]:
+    """One call to a PG: its status and its JSON. Raises InDoubt when there is no readable answer."""
     try:
         async with asyncio.timeout(client.timeout.read):  # of the whole call: httpx counts each read anew
             response = await client.request(method, url, **options)
@@ -160,8 +186,6 @@ async def call(client: httpx.AsyncClient, method: str, url: str, **options: Any)
         raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
     except (ValueError, RecursionError) as error:
         raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
-    if not isinstance(answer, dict):
-        raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.")
     return response.status_code, answer
 
 

@@ -2,10 +2,12 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
+from app.clock import KST
 from app.config import Settings
 from app.gateways import (
     Cancellation,
@@ -13,8 +15,10 @@ from app.gateways import (
     Forged,
     Gateway,
     Handed,
+    Heard,
     InDoubt,
     Method,
+    Movement,
     Receipt,
     Standing,
     Window,
@@ -161,15 +165,18 @@ class Toss(Gateway):
                 return Receipt(status="absent", order_id=payment.order_id)
             raise InDoubt(no.code, no.message) from no
 
-    def hear(self, headers: Mapping[str, str], body: bytes) -> str | None:
-        """§5.3: nothing is signed, so a webhook only says where to look."""
+    def hear(self, headers: Mapping[str, str], body: bytes) -> Heard | None:
+        """§5.3–5.4: nothing is signed, so a webhook only says where to look; its `secret` must be the payment's."""
         try:
             message = json.loads(body)
             payment = message["data"] if "eventType" in message else message
-            order_id = payment.get("orderId")
+            order_id, secret = payment.get("orderId"), payment.get("secret")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Forged("읽을 수 없는 웹훅") from error
-        return order_id if isinstance(order_id, str) else None
+        if not isinstance(order_id, str):
+            return None
+        transmission = headers.get("tosspayments-webhook-transmission-id")
+        return Heard(order_id, secret if isinstance(secret, str) else None, transmission, _given_back(payment))
 
     def sentence(self, code: str) -> str:
         if code in SENTENCES:
@@ -178,7 +185,31 @@ class Toss(Gateway):
             return CONFIGURATION
         return LIMIT if code.startswith("EXCEED_MAX") else OTHER
 
-    async def _ask(self, method: str, path: str, key: str | None = None, **options: Any) -> dict[str, Any]:
+    async def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
+        """§2.4 `GET /v1/transactions`: Korean time without an offset, page after page."""
+        query: dict[str, Any] = {"startDate": korean(since), "endDate": korean(until), "limit": 1000}
+        while True:
+            rows = await self._ask("GET", "/v1/transactions", params=query)
+            try:
+                movements = [self._movement(row) for row in rows]
+                last = rows[-1]["transactionKey"] if rows else None
+            except (KeyError, TypeError, ValueError) as error:
+                raise InDoubt("UNREADABLE", "PG의 거래 내역을 읽을 수 없습니다.") from error
+            for movement in movements:
+                yield movement
+            if last is None:
+                return
+            query["startingAfter"] = last
+
+    @staticmethod
+    def _movement(row: dict[str, Any]) -> Movement:
+        """Which sign a cancellation's amount has is not written down: the status decides."""
+        amount = abs(whole(row["amount"]))
+        back = row["status"] in ("CANCELED", "PARTIAL_CANCELED")
+        at = datetime.fromisoformat(row["transactionAt"])
+        return Movement(row["orderId"], row["transactionKey"], -amount if back else amount, at)
+
+    async def _ask(self, method: str, path: str, key: str | None = None, **options: Any) -> Any:
         status, answer = await call(
             self.client,
             method,
@@ -189,7 +220,8 @@ class Toss(Gateway):
         )
         if status == 200:
             return answer
-        raise self._refusal(status, str(answer.get("code", "")), str(answer.get("message", "")))
+        told = answer if isinstance(answer, dict) else {}
+        raise self._refusal(status, str(told.get("code", "")), str(told.get("message", "")))
 
     def _refusal(self, status: int, code: str, message: str) -> Declined | InDoubt:
         """§4.2: the code decides, never the message; a 5xx or a code we do not know is "don't know"."""
@@ -200,7 +232,7 @@ class Toss(Gateway):
             log.error("토스페이먼츠 설정을 확인하세요: %s", code)
         return Declined(code, message, kind)
 
-    def _receipt(self, answer: dict[str, Any]) -> Receipt:
+    def _receipt(self, answer: Any) -> Receipt:
         """§3.1, tolerant of unknown fields and new words, strict about the ones that carry money. Raises InDoubt."""
         try:
             failure = answer.get("failure") or {}
@@ -221,6 +253,16 @@ class Toss(Gateway):
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+
+
+def _given_back(payment: dict[str, Any]) -> int | None:
+    total, balance = payment.get("totalAmount"), payment.get("balanceAmount")
+    settled = payment.get("status") in ("DONE", "PARTIAL_CANCELED", "CANCELED")
+    return total - balance if settled and isinstance(total, int) and isinstance(balance, int) else None
+
+
+def korean(moment: datetime) -> str:
+    return f"{moment.astimezone(KST):%Y-%m-%dT%H:%M:%S}"
 
 
 def whole(amount: Any) -> int:

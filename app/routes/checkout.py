@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app import payments
+from app import payments, settlement
 from app.auth import anyone, login_required
 from app.forms import OrderForm, typed
 from app.gateways import Window
@@ -115,7 +115,7 @@ async def show(request: Request) -> Response:
     is_buyer = user is not None and payment.user_id == user.id
     if user and not is_buyer and not user.is_admin:
         raise HTTPException(404)
-    payment = await payments.reopen(till, payment, "buyer")
+    payment = await settlement.reopen(till, payment, "buyer")
     async with till.db.read() as session:
         prompt = (await session.exec(select(Prompt).where(col(Prompt.id) == payment.prompt_id))).one()
         purchase = await owned(session, payment.user_id, payment.prompt_id)

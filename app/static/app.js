@@ -74,8 +74,11 @@ document.addEventListener("animationend", (event) => {
 
 // What was pressed is gone: focus goes on to what came in its place.
 document.addEventListener("htmx:after:swap", (event) => {
-  const target = document.getElementById(event.detail.ctx.target?.id);
-  if (document.activeElement !== document.body || !target?.matches("section")) return;
+  const id = event.detail.ctx.target?.id ?? "";
+  if (document.activeElement !== document.body) return;
+  if (id.startsWith("refund-")) document.getElementById(id.replace("refund", "payment"))?.querySelector("a").focus();
+  const target = document.getElementById(id);
+  if (!target?.matches("section")) return;
   target.tabIndex = -1;
   target.focus({ preventScroll: true });
 });
