@@ -1,4 +1,4 @@
-"""python -m app serve | migrate | demo | create-admin | create-token | reconcile"""
+"""python -m app serve | migrate | demo | create-admin | create-token | reconcile | audit"""
 
 import argparse
 import asyncio
@@ -6,17 +6,20 @@ import getpass
 import os
 import secrets
 import sys
+from datetime import date, datetime, time, timedelta
 
 import uvicorn
 from sqlmodel import col, select
 
-from app import auth, demo, reconciler
-from app.clock import now
+from app import audit, auth, demo, reconciler
+from app.clock import KST, now
 from app.config import Misconfigured, Settings, read_settings
 from app.forms import RegisterForm
+from app.gateways import Declined, InDoubt
 from app.main import open_till
 from app.migrate import migrate
 from app.models import ApiToken, User
+from app.sweep import sweep
 
 
 def serve(settings: Settings, words: argparse.Namespace) -> None:
@@ -91,15 +94,54 @@ def create_token(settings: Settings, words: argparse.Namespace) -> None:
     print(token)
 
 
-def reconcile(settings: Settings, _words: argparse.Namespace) -> None:
-    async def run() -> None:
-        async with open_till(settings) as till:
-            settled = await reconciler.reconcile(till)
-        for payment in settled:
-            print(f"{payment.order_id}  {payment.status}  ₩{payment.amount:,}")
-        print(f"{len(settled)}건을 정리했습니다.")
+def reconcile(settings: Settings, words: argparse.Namespace) -> None:
+    """One pass over what is unsettled; with days, the PG's book against ours. Exit code 1 when they differ."""
+    days = (words.from_, words.to)
+    found = asyncio.run(_sweep(settings, *days) if all(days) else _reconcile(settings))
+    if found:
+        sys.exit(1)
 
-    asyncio.run(run())
+
+async def _reconcile(settings: Settings) -> int:
+    async with open_till(settings) as till:
+        settled = await reconciler.reconcile(till)
+    for payment in settled:
+        print(f"{payment.order_id}  {payment.status}  ₩{payment.amount:,}")
+    print(f"{len(settled)}건을 정리했습니다.")
+    return 0
+
+
+async def _sweep(settings: Settings, first: date, last: date) -> int:
+    since = datetime.combine(first, time(), KST)
+    until = datetime.combine(last, time(), KST) + timedelta(days=1) - timedelta(seconds=1)
+    async with open_till(settings) as till:
+        try:
+            found = await sweep(till, since, until)
+        except (Declined, InDoubt) as error:
+            raise Misconfigured(f"PG가 거래 내역을 보여 주지 않습니다: {error}") from error
+    for row in found.differences:
+        theirs, ours = row.theirs, row.ours
+        print(
+            f"{row.bucket:9}  {row.order_id}  {row.status or '-'}  "
+            f"PG ₩{theirs.paid:,} − ₩{theirs.back:,}  우리 ₩{ours.paid:,} − ₩{ours.back:,}"
+        )
+    print(f"{found.orders}건을 맞춰 보았고 {len(found.differences)}건이 다릅니다.")
+    return len(found.differences)
+
+
+def audit_books(settings: Settings, _words: argparse.Namespace) -> None:
+    """Exit code 1, and the rows, when any rule is broken."""
+
+    async def run() -> list[audit.Finding]:
+        async with open_till(settings) as till, till.db.read() as session:
+            return await audit.audit(session)
+
+    findings = asyncio.run(run())
+    for finding in findings:
+        print(f"어긋남: {finding.rule}", *finding.order_ids, sep="\n  ")
+    if findings:
+        sys.exit(1)
+    print("장부가 모두 맞습니다.")
 
 
 def words_of(argv: list[str]) -> argparse.Namespace:
@@ -127,7 +169,12 @@ def words_of(argv: list[str]) -> argparse.Namespace:
     verb.add_argument("--seed", type=int, default=1, metavar="S")
     verb.set_defaults(act=fill_demo)
 
-    verbs.add_parser("reconcile", help="one reconciliation pass").set_defaults(act=reconcile)
+    verb = verbs.add_parser("reconcile", help="one pass over what is unsettled; with days, the PG's book against ours")
+    verb.add_argument("--from", dest="from_", type=date.fromisoformat, metavar="YYYY-MM-DD", help="a day in KST")
+    verb.add_argument("--to", type=date.fromisoformat, metavar="YYYY-MM-DD", help="the last day, included")
+    verb.set_defaults(act=reconcile)
+
+    verbs.add_parser("audit", help="prove the books; exit code 1 when a rule is broken").set_defaults(act=audit_books)
     return parser.parse_args(argv)
 
 

@@ -5,11 +5,13 @@ faster: a million payments with everything that belongs to them, in one transact
 """
 
 import base64
+import gc
 import math
+import sqlite3
 import tomllib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
@@ -20,7 +22,6 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -101,8 +102,8 @@ COLUMNS = {
     "user": "id email password_hash name phone is_member is_admin epoch created_at".split(),
     "payment": """
         id order_id user_id prompt_id gateway payment_method amount list_price buyer_name buyer_email buyer_phone
-        item_name consent_digest consented_at created_at status pg_transaction_id pg_secret paid_amount refunded_amount failure_code
-        failure_message checks checked_at completed_at refunded_at
+        item_name consent_digest consented_at created_at status pg_transaction_id pg_secret
+        paid_amount refunded_amount failure_code failure_message checks checked_at completed_at refunded_at
     """.split(),
     "purchase": "user_id prompt_id payment_id revoked_at created_at".split(),
     "refund": "payment_id key amount reason status requested_by pg_transaction_id done_at created_at".split(),
@@ -119,8 +120,11 @@ async def fill(db: Database, payments: int = 0, seed: int = 1, say: Say = print)
     async with db.write() as session:
         await _open_shop(session, say)
     if payments > 0:
-        async with db.write() as session:
-            await _add_payments(session, db, payments, seed, say)
+        gc.disable()  # millions of tuples, and not one cycle among them
+        try:
+            await _add_payments(db, payments, seed, say)
+        finally:
+            gc.enable()
 
 
 async def _open_shop(session: AsyncSession, say: Say) -> None:
@@ -144,15 +148,14 @@ def accounts() -> list[User]:
     return [buyer, admin]
 
 
-async def _add_payments(session: AsyncSession, db: Database, count: int, seed: int, say: Say) -> None:
+async def _add_payments(db: Database, count: int, seed: int, say: Say) -> None:
     """One transaction: whoever stops it halfway has changed nothing."""
     begun = told = monotonic()
-    connection = await session.connection()
-    store = _Sqlite(connection) if db.is_sqlite else _Postgres(connection)
-    history = await _begin(session, store.stamp, seed)
+    history = await _begin(db, seed)
     slots = _slots(Random(f"{seed} when"), history.origin, count)  # noqa: S311
-    done = 0
-    async with _rebuilding_indexes(store, say) if count >= LARGE else nullcontext():
+    large, done = count >= LARGE, 0
+    opened = _sqlite(db, large) if db.is_sqlite else _postgres(db)
+    async with opened as store, _rebuilding_indexes(store, say) if large else nullcontext():
         while chunk := list(islice(slots, CHUNK)):
             for slot in chunk:
                 history.pay(slot)
@@ -161,22 +164,22 @@ async def _add_payments(session: AsyncSession, db: Database, count: int, seed: i
                 await store.insert(table, rows)
             if monotonic() - told >= 2:
                 told = monotonic()
-                say(f"결제 {done:,} / {count:,}건  {done / count:4.0%}  {told - begun:.1f}초")
-    for table, last in (("user", history.users), ("payment", history.stored)):
-        await store.count_on(table, last)
+                say(f"결제 {done:>9,} / {count:,}건  {done / count:4.0%}  {told - begun:4.1f}초")
     say(f"결제 {count:,}건을 넣었습니다. {monotonic() - begun:.1f}초")
 
 
-async def _begin(session: AsyncSession, stamp: Callable[[datetime], Stamp], seed: int) -> "History":
+async def _begin(db: Database, seed: int) -> "History":
     """A history that goes on from what is stored already: its ids, and e-mail addresses that are taken."""
-    catalogue = (await session.exec(select(Prompt).order_by(col(Prompt.id)))).all()
-    users = (await session.exec(select(func.max(User.id)))).one() or 0
-    stored = (await session.exec(select(func.max(Payment.id)))).one() or 0
-    emails = set((await session.exec(select(User.email))).all())
+    async with db.read() as session:
+        catalogue = (await session.exec(select(Prompt).order_by(col(Prompt.id)))).all()
+        users = (await session.exec(select(func.max(User.id)))).one() or 0
+        stored = (await session.exec(select(func.max(Payment.id)))).one() or 0
+        emails = set((await session.exec(select(User.email))).all())
     today = (now() - timedelta(hours=1)).astimezone(KST).date()  # an hour: the last payments must have ended, too
     origin = datetime(today.year, today.month, today.day, tzinfo=UTC) - timedelta(days=DAYS + 1)
+    stamp = _texts(origin) if db.is_sqlite else _datetimes(origin)
     chance = Random(f"{seed} after {stored}")  # noqa: S311  made-up data, the same for the same seed
-    return History(chance, origin, stamp(origin), catalogue, users, stored, emails)
+    return History(chance, origin, stamp, catalogue, users, stored, emails)
 
 
 def _texts(origin: datetime) -> Stamp:
@@ -270,12 +273,13 @@ class History:
         """The rows told so far, in order of time; what happens after the last payment waits, unless all is told."""
         horizon, moment = self.stamp(self.last), itemgetter(-1)
         for table, rows in self.rows.items():
-            ready = rows[:]
+            ready = len(rows)
             if table not in NUMBERED:
-                ready = sorted((row for row in rows if all_of_it or row[-1] < horizon), key=moment)
-            rows[:] = [] if len(ready) == len(rows) else [row for row in rows if row[-1] >= horizon]
+                rows.sort(key=moment)
+                ready = ready if all_of_it else bisect_left(rows, horizon, key=moment)
             if ready:
-                yield table, ready
+                yield table, rows[:ready]
+            del rows[:ready]
 
     def pay(self, slot: int) -> None:
         """One try to buy at `slot`, unless someone whose last try failed comes before."""
@@ -492,32 +496,28 @@ class _Names:
         return surname + given, email
 
 
-class _Sqlite:
-    """How rows are written to SQLite."""
+# ── writing it down ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    stamp = staticmethod(_texts)
+
+class _Sqlite:
     indexes = """
         SELECT 'DROP INDEX "' || name || '"', sql FROM sqlite_master
         WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('user', 'payment', 'purchase', 'refund', 'event')
     """
-    before: tuple[str, ...] = ("PRAGMA cache_size = -262144",)
-    after: tuple[str, ...] = ("PRAGMA cache_size = -2000", "PRAGMA analysis_limit = 1000", "ANALYZE")
+    after: tuple[str, ...] = ()
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.connection = connection
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    async def run(self, statement: str) -> list[Row]:
+        return list(self.driver.execute(statement))
 
     async def insert(self, table: str, rows: list[Row]) -> None:
         names, marks = ", ".join(f'"{name}"' for name in COLUMNS[table]), ", ".join("?" * len(COLUMNS[table]))
-        await self.connection.exec_driver_sql(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)  # noqa: S608
-
-    async def count_on(self, table: str, last: int) -> None:
-        """Ids that are handed out from now on come after `last`: on SQLite they do."""
+        self.driver.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)  # noqa: S608
 
 
 class _Postgres(_Sqlite):
-    """How they are written to PostgreSQL: by COPY."""
-
-    stamp = staticmethod(_datetimes)
     indexes = """
         WITH ours AS (
             SELECT oid FROM pg_class WHERE relname IN ('user', 'payment', 'purchase', 'refund', 'event')
@@ -531,26 +531,55 @@ class _Postgres(_Sqlite):
         FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
         AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))
     """
-    before = ("SET LOCAL maintenance_work_mem = '256MB'",)
-    after = ("ANALYZE",)
+    after = ('ANALYZE "user", payment, purchase, refund, event',)
+
+    async def run(self, statement: str) -> list[Row]:
+        return [tuple(row) for row in await self.driver.fetch(statement)]
 
     async def insert(self, table: str, rows: list[Row]) -> None:
-        driver = (await self.connection.get_raw_connection()).driver_connection
-        assert driver, "an open connection has a driver"  # noqa: S101
-        await driver.copy_records_to_table(table, records=rows, columns=COLUMNS[table])
+        await self.driver.copy_records_to_table(table, records=rows, columns=COLUMNS[table])
 
-    async def count_on(self, table: str, last: int) -> None:
-        await self.connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('\"{table}\"', 'id'), {last})")
+
+@asynccontextmanager
+async def _sqlite(db: Database, large: bool) -> AsyncIterator[_Sqlite]:
+    """One transaction on a connection of its own, whose settings end with it; it does not look up foreign keys."""
+    await db.close()  # idle connections: the journal can be changed only while nobody else is connected
+    connection = sqlite3.connect(db.url.database or "", isolation_level=None)
+    try:
+        if large:
+            connection.execute("PRAGMA cache_size = -262144")
+            with suppress(sqlite3.OperationalError):  # somebody is connected: then it takes a little longer
+                # New pages need no undoing: they go straight to the file, and not through the WAL first.
+                connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN IMMEDIATE")
+        yield _Sqlite(connection)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+@asynccontextmanager
+async def _postgres(db: Database) -> AsyncIterator[_Postgres]:
+    """One transaction of the driver's: COPY is not SQLAlchemy's."""
+    async with db.write() as session:
+        driver: Any = (await (await session.connection()).get_raw_connection()).driver_connection
+        async with driver.transaction():
+            store = _Postgres(driver)
+            await store.run("SET LOCAL maintenance_work_mem = '256MB'")
+            yield store
+            for table in NUMBERED:  # their ids did not come from the sequence
+                reach = f"setval(pg_get_serial_sequence('\"{table}\"', 'id'), max(id))"
+                await store.run(f'SELECT {reach} FROM "{table}"')  # noqa: S608
 
 
 @asynccontextmanager
 async def _rebuilding_indexes(store: _Sqlite, say: Say) -> AsyncIterator[None]:
     """No secondary indexes (PostgreSQL: no foreign keys either) inside the block; all of them again after it."""
-    run = store.connection.exec_driver_sql
-    indexes = [tuple(row) for row in (await run(store.indexes)).all()]
-    for statement in (*store.before, *(drop for drop, _ in indexes)):
-        await run(statement)
+    indexes = await store.run(store.indexes)
+    for drop, _ in indexes:
+        await store.run(drop)
     yield
     say("색인을 만드는 중 …")
     for statement in (*(create for _, create in indexes), *store.after):
-        await run(statement)
+        await store.run(statement)

@@ -35,7 +35,7 @@ def _email(value: str) -> str:
     return value.lower()
 
 
-def _empty_as_none(value: Any) -> Any:
+def empty_as_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
@@ -98,7 +98,7 @@ class RegisterForm(Form):
     email: Email
     password: Annotated[str, Field(min_length=8, max_length=200), AfterValidator(_uncommon)]
     name: Annotated[Text, Field(min_length=1, max_length=50)]
-    phone: Annotated[Phone | None, BeforeValidator(_empty_as_none)] = None
+    phone: Annotated[Phone | None, BeforeValidator(empty_as_none)] = None
     sentences = {
         "email": "이메일 주소를 확인해 주세요. 예: name@example.com",
         "password": "비밀번호는 8자 이상 200자 이하로 정해 주세요.",
@@ -119,7 +119,7 @@ class OrderForm(Form):
     buyer_name: Annotated[Text, Field(min_length=1, max_length=50)]
     buyer_phone: Phone
     agree: Annotated[str, Field(validate_default=True), AfterValidator(_agreed)] = ""
-    amount: Annotated[Won | None, BeforeValidator(_empty_as_none)] = None
+    amount: Annotated[Won | None, BeforeValidator(empty_as_none)] = None
     sentences = {
         "prompt_id": "주문할 프롬프트를 찾을 수 없습니다.",
         "payment_method": "결제수단을 골라 주세요.",
@@ -130,7 +130,7 @@ class OrderForm(Form):
 
 
 class RefundForm(Form):
-    amount: Annotated[Won | None, BeforeValidator(_empty_as_none)] = None
+    amount: Annotated[Won | None, BeforeValidator(empty_as_none)] = None
     reason: Annotated[Text, Field(min_length=1, max_length=200)]
     key: Annotated[Text, Field(min_length=1, max_length=100)]
     sentences = {

@@ -15,25 +15,21 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import KST
-from app.forms import Form, Text
+from app.forms import Form, Text, empty_as_none
 from app.models import Payment, Refund, RefundStatus, Status
 
 PAGE = 50
 Sort = Literal["-created_at", "created_at", "-amount", "amount"]
 
 
-def _none(value: Any) -> Any:
-    return None if value == "" else value
-
-
 class Filter(Form):
     """The query of the list, page and JSON alike. Dates are days in KST, both included."""
 
-    status: Annotated[Status | None, BeforeValidator(_none)] = None
+    status: Annotated[Status | None, BeforeValidator(empty_as_none)] = None
     payment_method: Annotated[Text, Field(max_length=30)] = ""
     q: Annotated[Text, Field(max_length=100)] = ""
-    from_: Annotated[date | None, BeforeValidator(_none), Field(alias="from")] = None
-    to: Annotated[date | None, BeforeValidator(_none)] = None
+    from_: Annotated[date | None, BeforeValidator(empty_as_none), Field(alias="from")] = None
+    to: Annotated[date | None, BeforeValidator(empty_as_none)] = None
     sort: Annotated[Sort, BeforeValidator(lambda value: value or "-created_at")] = "-created_at"
     cursor: Annotated[str, Field(max_length=200)] = ""
     sentences: ClassVar = {
@@ -48,6 +44,8 @@ class Filter(Form):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if any(day and not 2000 <= day.year < 2200 for day in (self.from_, self.to)):
+            raise PydanticCustomError("dates", "2000년부터 2199년 사이의 날짜를 골라 주세요.")
         if self.from_ and self.to and self.from_ > self.to:
             raise PydanticCustomError("dates", "시작일이 종료일보다 늦습니다.")
         return self

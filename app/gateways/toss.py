@@ -59,6 +59,8 @@ CODES: dict[Literal["declined", "try_again", "unknown", "configuration"], str] =
 }
 CLASS_OF = {code: name for name, codes in CODES.items() for code in codes.split()}
 
+PAGE = 1000  # rows of the transaction list a call; §2.4 allows 5000
+
 # §3.2: Toss's word -> ours.
 STANDING: dict[str, Standing] = {
     "READY": "open",
@@ -187,7 +189,7 @@ class Toss(Gateway):
 
     async def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
         """§2.4 `GET /v1/transactions`: Korean time without an offset, page after page."""
-        query: dict[str, Any] = {"startDate": korean(since), "endDate": korean(until), "limit": 1000}
+        query: dict[str, Any] = {"startDate": korean(since), "endDate": korean(until), "limit": PAGE}
         while True:
             rows = await self._ask("GET", "/v1/transactions", params=query)
             try:

@@ -5,7 +5,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from app.render import STATIC, environment
-from app.routes import admin, api, checkout, library, operations, sessions, shop, webhooks
+from app.routes import admin, api, checkout, library, operations, reconciliation, sessions, shop, webhooks
 
 
 class OrderIdConvertor(StringConvertor):
@@ -37,6 +37,10 @@ routes: list[BaseRoute] = [
     Route("/admin/payments/{order_id:order_id}", admin.show, name="admin_payment"),
     Route("/admin/payments/{order_id:order_id}/refunds/new", admin.new_refund, name="new_refund"),
     Route("/admin/payments/{order_id:order_id}/refunds", admin.create_refund, methods=["POST"], name="refunds"),
+    Route("/admin/reconciliation", reconciliation.index, name="admin_reconciliation"),
+    Route("/admin/reconciliation/{order_id:order_id}", reconciliation.repair, methods=["POST"], name="admin_repair"),
+    Route("/admin/webhooks", reconciliation.webhooks, name="admin_webhooks"),
+    Route("/admin/webhooks/{id:id}", reconciliation.replay, methods=["POST"], name="admin_replay"),
     Route("/api/openapi.json", api.openapi, name="openapi"),
     Route("/api/payment/prepare", api.prepare, methods=["POST"], name="api_prepare"),
     Route("/api/payment/complete", api.complete, methods=["POST"], name="api_complete"),

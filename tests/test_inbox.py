@@ -1,0 +1,167 @@
+"""A webhook is stored, then makes us look. Nothing it says is believed."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app import inbox, reconciler
+from app.models import Webhook
+from app.till import find
+from tests.conftest import Cashier, Checkout, House, Visitor
+from tests.fragments import assert_page, assert_problem
+from tests.sandboxes import Sandbox
+
+
+def word(checkout: Checkout, **changed: object) -> dict[str, object]:
+    data = {"orderId": checkout.order_id, "status": "DONE", "totalAmount": 10_000, "balanceAmount": 10_000}
+    return {"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "2026-11-22T10:00:00.000000", "data": data | changed}
+
+
+def flat(checkout: Checkout) -> dict[str, object]:
+    """§5.3: no eventType, no payment key."""
+    at = "2026-11-22T10:00:00.000000"
+    return {"createdAt": at, "secret": "ps_x", "status": "DONE", "transactionKey": "9F", "orderId": checkout.order_id}
+
+
+def webhooks(house: House) -> list[Webhook]:
+    return house.rows(select(Webhook))
+
+
+def breathe(house: House, order_id: str) -> None:
+    async def write(session: AsyncSession) -> None:
+        payment = await find(session, order_id)
+        payment.checked_at = payment.checked_at and payment.checked_at - timedelta(seconds=5)
+
+    house.change(write)
+
+
+def test_a_lost_answer_is_settled_by_the_webhook(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "reset", when="after")
+    buyer.get(checkout.back)
+    assert stranger.post("/webhooks/toss", json=word(checkout)).status_code == 200
+    assert house.payment(checkout.order_id).status == "completed"
+    assert house.kinds(checkout.order_id)[-1] == "completed"
+    assert webhooks(house)[0].handled_at
+
+
+def test_the_flat_deposit_callback_is_heard_too(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "reset", when="after")
+    buyer.get(checkout.back)
+    assert stranger.post("/webhooks/toss", json=flat(checkout)).status_code == 200
+    assert house.payment(checkout.order_id).status == "completed"
+
+
+def test_the_same_webhook_a_hundred_times_is_one_row_and_one_question(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer))
+    for _ in range(100):
+        assert stranger.post("/webhooks/toss", json=word(checkout)).status_code == 200
+    assert [row.repeats for row in webhooks(house)] == [99]
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+
+
+def test_a_flood_of_different_webhooks_asks_the_pg_once_a_breath(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer))
+    for number in range(20):
+        assert stranger.post("/webhooks/toss", json=word(checkout, balanceAmount=number)).status_code == 200
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+    assert len([row for row in webhooks(house) if row.handled_at is None]) == 19
+
+    breathe(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 2
+
+
+def test_a_webhook_with_another_secret_is_forged_and_asks_nothing(
+    house: House, buyer: Visitor, stranger: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    lie = word(checkout, status="CANCELED", balanceAmount=0, secret="ps_forged")
+    assert stranger.post("/webhooks/toss", json=lie).status_code == 200
+    assert [row.forged for row in webhooks(house)] == [True]
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 0
+    assert house.payment(checkout.order_id).status == "completed"
+    assert_page(admin.get("/admin/webhooks"), "위조")
+
+
+def test_a_lie_with_no_secret_is_looked_up_and_changes_nothing(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    stranger.post("/webhooks/toss", json=word(checkout, status="CANCELED", balanceAmount=0))
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+    assert house.payment(checkout.order_id).status == "completed"
+    assert house.refunds(checkout.order_id) == []
+
+
+def test_a_cancellation_in_the_pg_s_console_is_noticed(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    answer = sandbox.http.post(
+        f"/toss/v1/payments/{checkout.payment_key}/cancel", auth=("test_sk_sandbox", ""), json={"cancelReason": "콘솔"}
+    )
+    body = {"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "x", "data": answer.json()}
+    stranger.post("/webhooks/toss", json=body)
+    assert house.payment(checkout.order_id).status == "refunded"
+
+
+def test_news_of_what_our_own_call_did_spares_the_pg_a_question(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    secret = house.payment(checkout.order_id).pg_secret
+    stranger.post("/webhooks/toss", json=word(checkout, secret=secret))
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 0
+    assert webhooks(house)[0].handled_at
+
+
+def test_an_unknown_order_is_neither_stored_nor_asked_about(house: House, stranger: Visitor, sandbox: Sandbox) -> None:
+    unknown = Checkout("A" * 24)
+    assert stranger.post("/webhooks/toss", json=word(unknown)).status_code == 200
+    assert webhooks(house) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"eventType":"x"}', b'{"eventType":"x","data":[]}'])
+def test_a_body_that_cannot_be_read_is_refused(house: House, stranger: Visitor, body: bytes) -> None:
+    answer = stranger.post("/webhooks/toss", content=body)
+    if answer.status_code != 200:
+        assert_problem(answer, 400, "BAD_REQUEST")
+    assert webhooks(house) == []
+
+
+def test_a_webhook_that_was_stored_before_we_died_is_handled_by_the_reconciler(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "reset", when="after")
+    buyer.get(checkout.back)
+    toss = house.till.gateways["toss"]
+    assert house.run(inbox.receive, house.till, toss, {}, json.dumps(word(checkout)).encode())
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(checkout.order_id).status == "completed"
+
+
+def test_an_operator_has_a_webhook_acted_on_again(
+    house: House, buyer: Visitor, stranger: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer))
+    stranger.post("/webhooks/toss", json=word(checkout))
+    assert_page(admin.get("/admin/webhooks"), "처리함", "다시 처리")
+    breathe(house, checkout.order_id)
+    answer = admin.post(f"/admin/webhooks/{webhooks(house)[0].id}")
+    assert answer.headers["location"] == "/admin/webhooks"
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 2
+    assert_page(admin.post("/admin/webhooks/999"), status=404)

@@ -1,0 +1,238 @@
+"""Don't know is a state with a way out, and what we cannot deliver is given back."""
+
+from datetime import timedelta
+
+import anyio
+import pytest
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app import payments, reconciler, refunds, settlement
+from app.clock import now
+from app.gateways import Cancellation, Receipt
+from app.gateways.toss import Toss
+from app.models import CHECK_AFTER, Payment, Purchase, Status
+from app.till import find
+from tests import story
+from tests.conftest import Cashier, House, Visitor
+from tests.fragments import assert_page
+from tests.sandboxes import Sandbox
+
+
+def set_to(house: House, order_id: str, **facts: object) -> None:
+    """Write columns that no page can."""
+
+    async def write(session: AsyncSession) -> None:
+        payment = await find(session, order_id)
+        for name, value in facts.items():
+            setattr(payment, name, value)
+
+    house.change(write)
+
+
+def due(house: House, order_id: str) -> None:
+    set_to(house, order_id, next_check_at=now() - timedelta(seconds=1), checked_at=None)
+
+
+def paid(payment: Payment, **changed: object) -> Receipt:
+    known: dict[str, object] = {
+        "status": "paid",
+        "order_id": payment.order_id,
+        "transaction_id": payment.pg_transaction_id or "key",
+        "paid": payment.amount,
+    }
+    return Receipt(**(known | changed))  # type: ignore[arg-type]
+
+
+def test_questions_grow_apart_and_never_end(house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "status", status=500, when="after")
+    buyer.get(checkout.back)
+    sandbox.fault("find", "status", status=503, times=None)
+    pauses = []
+    for _ in range(len(CHECK_AFTER) + 3):
+        due(house, checkout.order_id)
+        house.run(reconciler.reconcile, house.till)
+        payment = house.payment(checkout.order_id)
+        assert payment.status == "in_doubt"
+        assert payment.next_check_at
+        pauses.append(round((payment.next_check_at - now()).total_seconds()))
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= CHECK_AFTER[1]
+    assert pauses[-1] == CHECK_AFTER[-1]
+
+
+def test_two_workers_that_overlap_ask_the_pg_once(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer))
+    due(house, checkout.order_id)
+
+    async def both() -> None:
+        async with anyio.create_task_group() as workers:
+            for _ in range(5):
+                workers.start_soon(reconciler.reconcile, house.till)
+
+    house.run(both)
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+
+
+@pytest.mark.parametrize("took", [100, 9_999, 10_001, 1_000_000])
+def test_another_amount_at_the_pg_unlocks_nothing_and_is_given_back_once(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, took: int
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer), amount={"currency": "KRW", "value": took})
+    cashier.press(checkout)
+    body = {"paymentKey": checkout.payment_key, "orderId": checkout.order_id, "amount": took}
+    sandbox.http.post("/toss/v1/payments/confirm", auth=("test_sk_sandbox", ""), json=body).raise_for_status()
+
+    for _ in range(2):
+        house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert house.purchases(checkout.order_id) == []
+    kept = house.payment(checkout.order_id)
+    assert (kept.paid_amount, kept.refunded_amount) == (took, took), "what the PG took is kept as evidence"
+    [refund] = house.refunds(checkout.order_id)
+    assert (refund.amount, refund.status, kept.status) == (took, "done", "refunded")
+    assert "주문과 달라" in refund.reason
+    assert sandbox.ledger(checkout.order_id)["refunded"] == took
+    assert story.BODY not in buyer.get(checkout.path).text
+
+
+@pytest.mark.parametrize("lie", [{"order_id": "x" * 24}, {"currency": "USD"}])
+def test_another_order_or_currency_at_the_pg_is_a_doubt(
+    house: House, buyer: Visitor, cashier: Cashier, lie: dict[str, str]
+) -> None:
+    checkout = cashier.order(buyer)
+    payment = house.payment(checkout.order_id)
+    house.run(payments.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
+    assert house.payment(checkout.order_id).failure_code == "ORDER_MISMATCH"
+    assert house.payment(checkout.order_id).status == "in_doubt"
+    assert house.purchases(checkout.order_id) == []
+
+
+@pytest.mark.parametrize("closed", [Status.EXPIRED, Status.FAILED])
+def test_money_that_arrives_late_opens_the_prompt(
+    house: House, buyer: Visitor, cashier: Cashier, closed: Status
+) -> None:
+    checkout = cashier.order(buyer)
+    set_to(house, checkout.order_id, status=closed)
+    payment = house.payment(checkout.order_id)
+    house.run(payments.write, house.till, payment.order_id, paid(payment), "webhook")
+    assert_page(buyer.get(checkout.path), story.BODY)
+
+
+def test_money_for_an_order_canceled_here_is_given_back(house: House, buyer: Visitor, cashier: Cashier) -> None:
+    checkout = cashier.order(buyer)
+    buyer.get(f"{checkout.path}/return?code=USER_CANCEL")
+    payment = house.payment(checkout.order_id)
+    house.run(payments.write, house.till, payment.order_id, paid(payment), "webhook")
+    assert house.purchases(checkout.order_id) == []
+    assert [refund.reason for refund in house.refunds(checkout.order_id)] == ["취소한 주문이라 자동 환불"]
+
+
+def test_money_for_a_prompt_they_own_is_given_back_and_the_timeline_says_why(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    cashier.buy(buyer)
+
+    async def second(session: AsyncSession) -> None:
+        first = (await session.exec(select(Payment))).one()
+        session.add(
+            Payment(**first.model_dump(exclude={"id", "order_id", "status", "paid_amount"}), status=Status.PENDING)
+        )
+
+    house.change(second)
+    payment = house.rows(select(Payment).where(col(Payment.status) == Status.PENDING))[0]
+    house.run(payments.write, house.till, payment.order_id, paid(payment), "reconciler")
+    assert len(house.rows(select(Purchase))) == 1
+    assert_page(admin.get(f"/admin/payments/{payment.order_id}"), "이미 보유한 상품이라 자동 환불")
+
+
+@pytest.mark.parametrize("late", ["open", "authenticated", "failed", "expired", "canceled", "absent", "waiting"])
+def test_a_late_event_never_downgrades_settled_money(house: House, buyer: Visitor, cashier: Cashier, late: str) -> None:
+    checkout = cashier.buy(buyer)
+    payment = house.payment(checkout.order_id)
+    house.run(payments.write, house.till, payment.order_id, paid(payment, status=late), "webhook")
+    assert house.payment(checkout.order_id).status == "completed"
+    assert_page(buyer.get(checkout.path), story.BODY)
+
+
+def test_what_the_pg_gave_back_in_its_own_console_becomes_our_refund(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    auth = ("test_sk_sandbox", "")
+    url = f"/toss/v1/payments/{checkout.payment_key}/cancel"
+    sandbox.http.post(url, auth=auth, json={"cancelReason": "콘솔", "cancelAmount": 4000}).raise_for_status()
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert [(refund.amount, refund.reason) for refund in house.refunds(checkout.order_id)] == [(4000, "PG에서 취소됨")]
+
+    sandbox.http.post(url, auth=auth, json={"cancelReason": "콘솔"}).raise_for_status()
+    house.run(settlement.settle, house.till, checkout.order_id, admin_email := story.ADMIN)
+    assert house.payment(checkout.order_id).status == "refunded"
+    assert house.refunds(checkout.order_id)[-1].requested_by == admin_email
+    assert story.BODY not in buyer.get(f"/prompts/{story.PROMPT}").text
+
+
+def test_two_refunds_of_one_amount_are_told_apart_by_the_pg_s_book(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    cashier.refund(admin, checkout, amount="3000")
+    sandbox.fault("cancel", "reset", when="after")
+    cashier.refund(admin, checkout, amount="3000")
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    done = house.refunds(checkout.order_id)
+    assert [refund.status for refund in done] == ["done", "done"]
+    assert len({refund.pg_transaction_id for refund in done}) == 2
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 6000
+
+
+def test_while_a_refund_is_in_doubt_another_is_refused_with_the_reason(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "status", status=500, when="before")
+    cashier.refund(admin, checkout, amount="3000")
+    answer = cashier.refund(admin, checkout, amount="3000")
+    assert answer.status_code == 409
+    assert "앞선 환불의 결과를 확인하고 있습니다" in answer.text
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 3000
+
+
+def test_a_yes_that_the_pg_s_own_book_does_not_show_is_a_doubt(
+    house: House, buyer: Visitor, cashier: Cashier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = cashier.buy(buyer)
+    payment = house.payment(checkout.order_id)
+
+    async def hollow(self: Toss, payment: Payment, refund: object) -> Receipt:
+        return paid(payment, canceled=(Cancellation("t", 1),))
+
+    monkeypatch.setattr(Toss, "cancel", hollow)
+    words = {"amount": 3000, "reason": "x", "key": "k", "by": "a"}
+    _, refund = house.run(refunds.refund, house.till, payment.order_id, **words)
+    assert (refund.status, refund.failure_code) == ("in_doubt", "REFUND_NOT_SHOWN")
+
+
+def test_a_refund_that_died_before_the_pg_was_asked_is_taken_up(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = cashier.buy(buyer)
+
+    async def die(*_: object) -> None:
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(refunds, "send", die)
+        with pytest.raises(RuntimeError):
+            house.run(refunds.refund, house.till, checkout.order_id, amount=None, reason="x", key="k", by="a")
+    assert house.payment(checkout.order_id).next_check_at, "the intent was committed with a time to come back"
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(checkout.order_id).status == "refunded"
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
