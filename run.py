@@ -4,6 +4,7 @@
 python3 run.py              try it out: the shop, and the pretend PGs when no keys are set
 python3 run.py test [...]   every test; what follows goes to pytest
 python3 run.py check        lint, format, types
+python3 run.py proofs       every proof about money, long; writes docs/proofs.md
 python3 run.py lock [...]   write requirements*.txt anew (--upgrade: with newer versions)
 """
 
@@ -274,6 +275,12 @@ def check() -> int:
     return 1 if failed else 0
 
 
+def proofs(*words: str) -> int:
+    set_up(DEV_LOCK)
+    say("돈에 대한 증명을 모두 길게 돌립니다: 한 시간쯤 걸리고, 결과는 docs/proofs.md에 적힙니다.")
+    return run(PYTHON, "-m", "tests.proofs", *words)
+
+
 def lock(*words: str) -> int:
     uv = find_uv()
     if not uv:
@@ -281,7 +288,7 @@ def lock(*words: str) -> int:
     return run(uv, *COMPILE, LOCK.name, *words) or run(uv, *COMPILE, DEV_LOCK.name, "--group=dev", *words)
 
 
-WORDS = {"": try_out, "test": test, "check": check, "lock": lock}
+WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "lock": lock}
 
 
 def main(word: str = "", *words: str) -> int:

@@ -1,6 +1,7 @@
 """What the PGs tell us: stored first, then acted on by asking the PG. Nothing a webhook says is believed.
 
-A row is handled only once the PG was asked because of it; until then the reconciler comes back to it.
+Storing a webhook makes its payment due in the same transaction; it counts as handled in the transaction that writes
+what the PG then says. In between we may die: the reconciler finds the payment due.
 """
 
 import hashlib
@@ -14,15 +15,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import settlement
 from app.clock import now
-from app.gateways import Gateway, Heard
+from app.gateways import Gateway, Heard, InDoubt
 from app.models import Payment, Status, Webhook
-from app.till import Till
+from app.till import Refused, Till
 
 log = logging.getLogger(__name__)
 
 
-async def receive(till: Till, gateway: Gateway, headers: Mapping[str, str], body: bytes) -> int | None:
-    """Store a webhook; the id of one that is still to be handled. Raises Forged when it cannot be the PG's."""
+async def receive(till: Till, gateway: Gateway, headers: Mapping[str, str], body: bytes) -> str | None:
+    """Store a webhook; the order to look at because of it, if any. Raises Forged when it cannot be the PG's."""
     heard = gateway.hear(headers, body)
     if heard is None:
         return None
@@ -32,7 +33,7 @@ async def receive(till: Till, gateway: Gateway, headers: Mapping[str, str], body
         return await _store(till, gateway, heard, body)
 
 
-async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> int | None:
+async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> str | None:
     digest = hashlib.sha256(body).hexdigest()
     async with till.db.write() as session:
         payment = await _payment(session, gateway, heard.order_id)
@@ -54,13 +55,16 @@ async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> int
             )
             webhook.handled_at = now() if webhook.forged or _says_nothing_new(payment, heard) else None
             session.add(webhook)
-            await session.flush()
-        return None if webhook.handled_at else webhook.id
+        if webhook.handled_at:
+            return None
+        soon = max(now(), settlement.breath_after(payment))
+        payment.next_check_at = min(payment.next_check_at or soon, soon)
+        return payment.order_id
 
 
 async def _payment(session: AsyncSession, gateway: Gateway, order_id: str) -> Payment | None:
     mine = (col(Payment.order_id) == order_id, col(Payment.gateway) == gateway.name)
-    return (await session.exec(select(Payment).where(*mine))).one_or_none()
+    return (await session.exec(select(Payment).where(*mine).with_for_update())).one_or_none()
 
 
 def _forged(payment: Payment, heard: Heard) -> bool:
@@ -76,34 +80,21 @@ def _says_nothing_new(payment: Payment, heard: Heard) -> bool:
     return settled and payment.next_check_at is None and heard.given_back == payment.refunded_amount
 
 
-async def handle(till: Till, webhook_id: int) -> None:
-    """Ask the PG about its payment, unless it was asked a moment ago: then the reconciler will."""
-    async with till.db.read() as session:
-        query = select(Payment.order_id).join(Webhook).where(col(Webhook.id) == webhook_id)
-        order_id = (await session.exec(query)).one()
-    if not await settlement.lease(till, order_id, early=True):
-        return
-    asked_at = now()
-    await settlement.settle(till, order_id, "webhook")
-    async with till.db.write() as session:
-        webhook = await session.get_one(Webhook, webhook_id)
-        webhook.handled_at = asked_at
-
-
-async def read_on(till: Till, limit: int = 100) -> None:
-    """Handle what was stored and not acted on: we died, or the PG had just been asked."""
-    async with till.db.read() as session:
-        unread = select(Webhook.id).where(col(Webhook.handled_at).is_(None), col(Webhook.received_at) < now())
-        ids = (await session.exec(unread.order_by(col(Webhook.received_at)).limit(limit))).all()
-    for webhook_id in ids:
-        try:
-            await handle(till, webhook_id or 0)
-        except Exception:
-            log.exception("웹훅 %s: 처리하지 못했습니다", webhook_id)
+async def look(till: Till, order_id: str, actor: str = "webhook") -> None:
+    """Ask the PG now, unless it was asked a moment ago or does not answer: then the reconciler will."""
+    try:
+        if await settlement.lease(till, order_id):
+            await settlement.settle(till, order_id, actor)
+    except InDoubt as silence:
+        log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
 
 
 async def replay(till: Till, webhook_id: int) -> None:
-    """The operator wants it acted on again."""
+    """The operator wants it acted on again. Raises Refused 404."""
     async with till.db.write() as session:
-        (await session.get_one(Webhook, webhook_id)).handled_at = None
-    await handle(till, webhook_id)
+        webhook = await session.get(Webhook, webhook_id)
+        if webhook is None:
+            raise Refused("NOT_FOUND", "그런 웹훅이 없습니다.", 404)
+        payment = await session.get_one(Payment, webhook.payment_id)
+        webhook.handled_at, payment.next_check_at = None, now()
+    await look(till, payment.order_id)

@@ -169,7 +169,8 @@ class Payment(SQLModel, table=True):
     failure_message: str | None = None
     checks: int = 0  # how often the PG was asked where this payment stands
     checked_at: datetime | None = None
-    next_check_at: datetime | None = None  # when the reconciler asks next; None = settled
+    awaiting_answer: bool = False  # the last call to the PG about this payment has brought no usable answer yet
+    next_check_at: datetime | None = None  # when the reconciler asks next; None = at rest
     created_at: datetime = Field(default_factory=now)
     completed_at: datetime | None = None
     refunded_at: datetime | None = None
@@ -200,8 +201,6 @@ class Payment(SQLModel, table=True):
         before, self.status = self.status, MOVES[kind][self.status]
         for name, value in facts.items():
             setattr(self, name, value)
-        if not self.unsettled:
-            self.next_check_at = None
         return self.tell(kind, actor, before=before, note=facts.get("failure_code"))
 
     def tell(

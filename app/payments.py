@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import refunds
 from app.clock import now
 from app.gateways import Declined, Handed, InDoubt, Receipt
-from app.models import Event, Payment, Prompt, Purchase, Refund, Status, User
-from app.till import Refused, Till, find, owned
+from app.models import Event, Payment, Prompt, Purchase, Refund, Status, User, Webhook
+from app.till import Refused, Till, find, owned, rest
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +136,11 @@ async def _claim(till: Till, order_id: str, handed: Handed) -> bool:
                 return False
             if await owned(session, payment.user_id, payment.prompt_id):
                 session.add(payment.move("canceled", "buyer", failure_code="ALREADY_OWNED", failure_message=OWNED))
+                await rest(session, payment)
                 return False
             soon = now() + timedelta(seconds=till.settle_after)
-            session.add(payment.move("claimed", "buyer", pg_transaction_id=handed.transaction_id, next_check_at=soon))
+            asked = {"pg_transaction_id": handed.transaction_id, "next_check_at": soon, "awaiting_answer": True}
+            session.add(payment.move("claimed", "buyer", **asked))
     except IntegrityError as error:  # uq_payment_in_flight
         raise Refused(
             "IN_FLIGHT", "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다. 이 결제는 진행하지 않았습니다."
@@ -176,6 +180,7 @@ async def _turn_back(till: Till, order_id: str, code: str) -> Payment:
             kind = "canceled" if code in gateway.canceled_codes else "declined"
             sentence = gateway.sentence(code)
             session.add(payment.move(kind, "buyer", failure_code=code, failure_message=sentence))
+            await rest(session, payment)
     return payment
 
 
@@ -185,6 +190,8 @@ async def _decline(till: Till, order_id: str, no: Declined, actor: str) -> Payme
         if payment.can("declined"):
             sentence = till.gateway_for(payment).sentence(no.code)
             session.add(payment.move("declined", actor, failure_code=no.code, failure_message=sentence))
+            payment.awaiting_answer = False
+            await rest(session, payment)
     return payment
 
 
@@ -194,6 +201,7 @@ async def _doubt(till: Till, order_id: str, silence: InDoubt, actor: str) -> Pay
         if payment.can("doubted"):
             session.add(payment.move("doubted", actor, failure_code=silence.code))
             payment.check_later()
+        payment.awaiting_answer = payment.unsettled
     return payment
 
 
@@ -205,13 +213,24 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Paym
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         was = payment.status
+        payment.awaiting_answer = False
         event = _move_to(payment, receipt, actor)
         if event:
             session.add(event)
         owed = await _deliver(till, session, payment, was) if event and event.kind == "completed" else None
+        await _read_webhooks(session, payment)
+        await rest(session, payment)
     if owed:
         payment, _ = await refunds.send(till, payment, owed)
     return payment
+
+
+async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:
+    """What was told before we asked is answered by what the PG has just said, in the transaction that writes it."""
+    if payment.checked_at:
+        told = (col(Webhook.payment_id) == payment.id, col(Webhook.received_at) <= payment.checked_at)
+        unread = update(Webhook).where(*told, col(Webhook.handled_at).is_(None))
+        await session.exec(unread.values(handled_at=now()))
 
 
 def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.clock import now
 from app.gateways import Cancellation, Declined, InDoubt, Receipt
 from app.models import Payment, Purchase, Refund, RefundStatus
-from app.till import Refused, Till, find
+from app.till import Refused, Till, find, rest
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
@@ -51,7 +51,8 @@ async def reserve(
     """Under the payment's lock, so that no race can give back more than was paid."""
     assert payment.id is not None, "a payment with money is stored"
     payment.refunded_amount += amount
-    payment.next_check_at = now() + timedelta(seconds=till.settle_after)  # should we die before the PG answers
+    # Should we die before the PG answers, the reconciler comes back to it.
+    payment.next_check_at, payment.awaiting_answer = now() + timedelta(seconds=till.settle_after), True
     entry = Refund(payment_id=payment.id, key=key, amount=amount, reason=reason, requested_by=by)
     session.add(entry)
     session.add(payment.tell("refund_requested", by, amount=amount, note=reason))
@@ -98,11 +99,10 @@ async def _close(
         elif status == RefundStatus.DONE:
             entry.done_at = now()
             await _take_back(session, payment)
-        await session.flush()
-        if await _refunds(session, payment, *OPEN):
+        if status == RefundStatus.IN_DOUBT:
             payment.check_later()
-        else:
-            payment.next_check_at = None
+        payment.awaiting_answer = status == RefundStatus.IN_DOUBT
+        await rest(session, payment)
     return payment, entry
 
 

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.db import Database
 from app.gateways import Gateway, InDoubt
-from app.models import Payment, Purchase
+from app.models import Payment, Purchase, Refund, RefundStatus, Webhook
 
 
 class Refused(Exception):
@@ -54,3 +54,21 @@ async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase
     """The live purchase by which this person may read this prompt."""
     mine = (col(Purchase.user_id) == user_id, col(Purchase.prompt_id) == prompt_id)
     return (await session.exec(select(Purchase).where(*mine, col(Purchase.revoked_at).is_(None)))).one_or_none()
+
+
+async def rest(session: AsyncSession, payment: Payment) -> None:
+    """Stop asking the PG about this payment when nothing is open any more, else see that it is asked again."""
+    await session.flush()
+    open_refund = select(Refund.id).where(
+        col(Refund.payment_id) == payment.id, col(Refund.status).in_((RefundStatus.REQUESTED, RefundStatus.IN_DOUBT))
+    )
+    unread = select(Webhook.id).where(col(Webhook.payment_id) == payment.id, col(Webhook.handled_at).is_(None))
+    if (
+        payment.unsettled
+        or (await session.exec(open_refund.limit(1))).first()
+        or (await session.exec(unread.limit(1))).first()
+    ):
+        if payment.next_check_at is None:
+            payment.check_later()
+    else:
+        payment.next_check_at, payment.awaiting_answer = None, False

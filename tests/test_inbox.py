@@ -34,6 +34,7 @@ def breathe(house: House, order_id: str) -> None:
     async def write(session: AsyncSession) -> None:
         payment = await find(session, order_id)
         payment.checked_at = payment.checked_at and payment.checked_at - timedelta(seconds=5)
+        payment.next_check_at = payment.next_check_at and payment.next_check_at - timedelta(seconds=5)
 
     house.change(write)
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-revision: str = "8863799eacc7"
+revision: str = "d84123fa03cf"
 down_revision: str | None = None
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
@@ -99,6 +99,7 @@ def upgrade() -> None:
         sa.Column("failure_message", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("checked_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("awaiting_answer", sa.Boolean(), nullable=False),
         sa.Column("next_check_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("completed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),

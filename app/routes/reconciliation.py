@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from sqlmodel import col, select
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -93,10 +92,5 @@ async def webhooks(request: Request) -> Response:
 
 @admin_required
 async def replay(request: Request) -> Response:
-    till: Till = request.state.till
-    webhook_id = int(request.path_params["id"])
-    async with till.db.read() as session:
-        if await session.get(Webhook, webhook_id) is None:
-            raise HTTPException(404)
-    await inbox.replay(till, webhook_id)
+    await inbox.replay(request.state.till, int(request.path_params["id"]))
     return redirect(request, request.url_for("admin_webhooks").path)

@@ -17,8 +17,8 @@ async def hear(request: Request) -> Response:
     if gateway is None:
         raise HTTPException(404)
     try:
-        webhook_id = await inbox.receive(till, gateway, request.headers, await request.body())
+        order_id = await inbox.receive(till, gateway, request.headers, await request.body())
     except Forged as forged:
         raise HTTPException(400, str(forged)) from forged
-    then = BackgroundTask(inbox.handle, till, webhook_id) if webhook_id else None
+    then = BackgroundTask(inbox.look, till, order_id) if order_id else None
     return JSONResponse({"status": "ok"}, background=then)
