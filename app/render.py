@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from app.clock import KST
+from app.clock import KST, now
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -29,6 +29,10 @@ def kst_short(moment: datetime) -> str:
     return f"{moment.astimezone(KST):%m-%d %H:%M}"
 
 
+def seconds_until(moment: datetime) -> int:
+    return max(0, round((moment - now()).total_seconds()))
+
+
 @functools.cache
 def static(path: str) -> str:
     """The address of a static file with a digest of its content: it may be cached for ever."""
@@ -41,7 +45,7 @@ environment = Environment(
     autoescape=True,
     undefined=StrictUndefined,
 )
-environment.filters.update(won=won, kst=kst, kst_short=kst_short, iso=datetime.isoformat)
+environment.filters.update(won=won, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat)
 environment.globals.update(static=static)
 templates = Jinja2Templates(env=environment)
 

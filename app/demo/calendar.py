@@ -6,6 +6,7 @@ Moments are whole microseconds since `origin`, the UTC midnight before the first
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import accumulate, pairwise
 from random import Random
 
@@ -41,8 +42,12 @@ def datetimes(origin: datetime) -> Stamp:
 
 def words(origin: datetime, day: str, time: str) -> tuple[list[str], list[str]]:
     """Every day of the history and every second of a day as text: strftime is slow."""
-    days = [f"{origin + timedelta(number):{day}}" for number in range(DAYS + 3)]
-    return days, [time.format(second // 3600, second // 60 % 60, second % 60) for second in range(86_400)]
+    return [f"{origin + timedelta(number):{day}}" for number in range(DAYS + 3)], _seconds(time)
+
+
+@cache
+def _seconds(time: str) -> list[str]:
+    return [time.format(second // 3600, second // 60 % 60, second % 60) for second in range(86_400)]
 
 
 def slots(chance: Random, origin: datetime, count: int) -> Iterator[int]:

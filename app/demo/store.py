@@ -39,6 +39,7 @@ class Postgres(Sqlite):
         UNION ALL
         SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
         FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
+        AND pg_get_indexdef(indexrelid) NOT LIKE '%ANY (%' -- IN (…) would come back spelled otherwise
         AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))
     """
     after = ('ANALYZE "user", payment, purchase, refund, event',)
