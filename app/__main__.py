@@ -9,6 +9,7 @@ import sys
 from datetime import date, datetime, time, timedelta
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from app import audit, auth, demo, reconciler
@@ -184,6 +185,11 @@ def main() -> None:
         words.act(read_settings(), words)
     except Misconfigured as error:
         sys.exit(f"{error}")
+    except (SQLAlchemyError, OSError) as error:  # their words may hold the address, and that a password
+        sys.exit(
+            f"데이터베이스를 쓸 수 없습니다 ({type(error).__name__}). DATABASE_URL을 확인해 주세요. "
+            "처음이라면 python -m app migrate를 먼저 실행하세요."
+        )
 
 
 if __name__ == "__main__":

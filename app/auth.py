@@ -193,7 +193,10 @@ def to_login(request: Request) -> Response:
 
 
 def _path_of(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "/"
     return safe_next(parts.path + (f"?{parts.query}" if parts.query else ""))
 
 

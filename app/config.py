@@ -1,7 +1,8 @@
 """Every setting, read once from the environment (and `.env`), each documented where it stands."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from starlette.config import Config
 from starlette.datastructures import Secret
 
 ROOT = Path(__file__).parent.parent
+ENVIRONMENTS = ("development", "production", "test")
 WEAK_KEYS = {"secret", "changeme", "change-me", "password", "development"}
 
 
@@ -24,7 +26,7 @@ class Settings:
     """Signs the session cookie. At least 32 characters in production."""
     base_url: str
     """The public origin, without a slash at its end; return URLs are built from it."""
-    database_url: str
+    database_url: str = field(repr=False)
     """A SQLite file by default, `postgresql://…` in production."""
 
     toss_client_key: str
@@ -45,6 +47,15 @@ class Settings:
 
     def check(self) -> None:
         """Refuse what must never face the public. Raises Misconfigured."""
+        if self.app_env not in ENVIRONMENTS:
+            raise Misconfigured(f"APP_ENV는 {' 또는 '.join(ENVIRONMENTS)}이어야 합니다: {self.app_env!r}")
+        for name, seconds, least in (
+            ("PG_TIMEOUT", self.pg_timeout, 0.001),
+            ("SETTLE_AFTER", self.settle_after, 0),
+            ("RECONCILE_EVERY", self.reconcile_every, 0),
+        ):
+            if not math.isfinite(seconds) or seconds < least:
+                raise Misconfigured(f"{name}은(는) {'0보다 큰' if least else '0 이상의'} 초여야 합니다.")
         if not self.production:
             return
         key = str(self.secret_key)
@@ -66,19 +77,23 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         config = Config(environ=environ)
     else:
         config = Config(ROOT / ".env" if (ROOT / ".env").exists() else None)
-    try:
-        return Settings(
-            app_env=config("APP_ENV", default="development"),
-            secret_key=Secret(config("SECRET_KEY", default="")),
-            base_url=config("BASE_URL", default="http://localhost:8000").rstrip("/"),
-            database_url=config("DATABASE_URL", default=f"sqlite:///{ROOT / 'data' / 'app.db'}"),
-            toss_client_key=config("TOSS_CLIENT_KEY", default=""),
-            toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
-            toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
-            toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
-            pg_timeout=config("PG_TIMEOUT", cast=float, default=20),
-            settle_after=config("SETTLE_AFTER", cast=float, default=60),
-            reconcile_every=config("RECONCILE_EVERY", cast=float, default=30),
-        )
-    except ValueError as error:
-        raise Misconfigured(str(error)) from error
+
+    def seconds(name: str, default: float) -> float:
+        try:
+            return float(config(name, default=default))
+        except ValueError as error:
+            raise Misconfigured(f"{name}에는 초를 숫자로 넣어 주세요.") from error
+
+    return Settings(
+        app_env=config("APP_ENV", default="development"),
+        secret_key=Secret(config("SECRET_KEY", default="")),
+        base_url=config("BASE_URL", default="http://localhost:8000").rstrip("/"),
+        database_url=config("DATABASE_URL", default=f"sqlite:///{ROOT / 'data' / 'app.db'}"),
+        toss_client_key=config("TOSS_CLIENT_KEY", default=""),
+        toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
+        toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
+        toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+        pg_timeout=seconds("PG_TIMEOUT", 20),
+        settle_after=seconds("SETTLE_AFTER", 60),
+        reconcile_every=seconds("RECONCILE_EVERY", 30),
+    )

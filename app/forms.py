@@ -23,8 +23,9 @@ def _clean(value: Any) -> Any:
 
 
 def _digits(value: str) -> str:
-    digits = re.sub(r"[\s()-]", "", value)
-    if not re.fullmatch(r"0\d{8,10}", digits):
+    digits = re.sub(r"[\s().-]", "", unicodedata.normalize("NFKC", value))
+    digits = re.sub(r"^\+820?", "0", digits)
+    if not re.fullmatch(r"0[0-9]{8,10}", digits):
         raise PydanticCustomError("phone", "휴대폰 번호를 숫자로 입력해 주세요. 예: 010-1234-5678")
     return digits
 
@@ -41,7 +42,7 @@ def empty_as_none(value: Any) -> Any:
 
 def _won(value: Any) -> Any:
     """People write ₩10,000."""
-    return re.sub(r"[₩,\s원]", "", value) if isinstance(value, str) else value
+    return re.sub(r"[₩,\s원]", "", unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
 
 
 Text = Annotated[str, BeforeValidator(_clean)]
@@ -141,8 +142,9 @@ class RefundForm(Form):
 
 
 async def typed(request: Request) -> dict[str, str]:
-    """The fields of a posted form. Raises HTTPException 400 for a body that is no form."""
-    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    """The fields of a posted form; no form of ours takes files. Raises HTTPException 400 for a body that is no form."""
+    async with request.form(max_files=0) as form:
+        return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def cleaned(value: str | None) -> str:

@@ -3,10 +3,13 @@
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.gateways import Gateway
+from app.problems import problem
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PG_CALLS = "/webhooks/"  # from servers, and harmless: they only make us ask the PG
@@ -48,9 +51,15 @@ class SameOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self.admits(scope):
-            refusal = PlainTextResponse("다른 사이트에서 보낸 요청이라 처리하지 않았습니다.", 403)
-            return await refusal(scope, receive, send)
+            return await self.refuse(Request(scope))(scope, receive, send)
         return await self.app(scope, receive, send)
+
+    @staticmethod
+    def refuse(request: Request) -> Response:
+        sentence = "다른 사이트에서 보낸 요청이라 처리하지 않았습니다."
+        if request.url.path.startswith("/api/"):
+            return problem(403, "FORBIDDEN", sentence)
+        return PlainTextResponse(sentence, 403)
 
     @staticmethod
     def admits(scope: Scope) -> bool:
@@ -60,30 +69,56 @@ class SameOrigin:
         if site := headers.get("sec-fetch-site"):
             return site in ("same-origin", "none")
         origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc == headers.get("host")
+        try:
+            return origin is None or urlsplit(origin).netloc == headers.get("host")
+        except ValueError:
+            return False
+
+
+class BodyLimit:
+    """Refuse a body of more than `limit` bytes while it is read; the app's own handlers say so in the asker's format."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.limit:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, limited if scope["type"] == "http" else receive, send)
+
+
+def careful_headers(origins: tuple[str, ...], *, https: bool) -> dict[str, str]:
+    """`origins`: where a form may lead to a PG."""
+    headers = {
+        "Content-Security-Policy": content_policy(form_action=origins),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+        "Cache-Control": "no-store",  # every page is somebody's; Back must ask us again
+    }
+    return headers | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
 
 
 class CarefulHeaders:
     """Defaults for every answer; an endpoint's own headers win."""
 
-    def __init__(self, app: ASGIApp, gateways_origins: tuple[str, ...], https: bool) -> None:
-        self.app = app
-        self.headers = {
-            "Content-Security-Policy": content_policy(form_action=gateways_origins),
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "strict-origin-when-cross-origin",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-            "Cache-Control": "no-store",  # every page is somebody's; Back must ask us again
-        }
-        if https:
-            self.headers["Strict-Transport-Security"] = "max-age=31536000"
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
+        self.app, self.headers = app, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def careful(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if scope["path"].startswith("/static/"):
+                if scope["path"].startswith("/static/") and message["status"] in (200, 304):
                     # Their addresses carry a digest of what is in them.
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
                 for name, value in self.headers.items():

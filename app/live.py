@@ -62,13 +62,15 @@ def _wrap(cursor: int, target: str, swap: str, html: str) -> bytes:
 @dataclass(eq=False)
 class Viewer:
     wanted: Filter
+    after: int
+    """The events up to here are on the page already."""
     items: list[bytes] = field(default_factory=list)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     caught_up: set[int] = field(default_factory=set)
     done: bool = False
 
     def hear(self, news: News, cursor: int) -> None:
-        if news.event_id in self.caught_up:
+        if news.event_id in self.caught_up or news.event_id <= self.after:
             return
         if chunk := news.message(cursor, self.wanted):
             self.push(chunk)
@@ -179,7 +181,8 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.live.closed:
             return await PlainTextResponse("종료하는 중입니다.", 503, {"Retry-After": "1"})(scope, receive, send)
-        viewer = Viewer(self.wanted)
+        # PostgreSQL's events may come late, below the page's place in the log.
+        viewer = Viewer(self.wanted, self.after - (0 if self.live.db.is_sqlite else OVERLAP))
         self.live.viewers.add(viewer)
         watcher = asyncio.ensure_future(_watch(receive, viewer))
         ending = asyncio.get_running_loop().call_later(LIFETIME, viewer.end)

@@ -16,7 +16,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from app import auth, gateways, reconciler
 from app.config import Misconfigured, Settings, read_settings
 from app.db import Database
-from app.guard import CarefulHeaders, SameOrigin
+from app.guard import BodyLimit, CarefulHeaders, SameOrigin, careful_headers
 from app.live import Live
 from app.routes import routes
 from app.routes.errors import handlers
@@ -64,10 +64,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     origins = tuple(origin for kind in gateways.load(settings, httpx.AsyncClient()).values() for origin in kind.origins)
-    return Starlette(
+    careful = careful_headers(origins, https=settings.production)
+    app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(CarefulHeaders, gateways_origins=origins, https=settings.production),
+            Middleware(CarefulHeaders, headers=careful),
             Middleware(GZipMiddleware, minimum_size=500),
             Middleware(SameOrigin),
             Middleware(
@@ -78,11 +79,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 session_cookie="__Host-session" if settings.production else "session",
                 https_only=settings.production,
             ),
+            Middleware(BodyLimit, limit=FORM_LIMIT),
         ],
         exception_handlers=handlers,
         lifespan=lifespan,
-        max_body_size=FORM_LIMIT,
     )
+    app.state.careful = careful  # a crash is answered outside the middleware
+    return app
 
 
 def _no_key() -> str:

@@ -33,6 +33,7 @@ CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 # Toss keeps a window open for 30 minutes and waits 10 more for our confirm (pg/toss.md §2.4); then the PG itself has
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
 APPROVAL_WINDOW = timedelta(minutes=45)
+LONGEST_ID = 200  # letters of a PG's transaction id (pg/toss.md §3.1)
 OWNED = "이미 보유한 프롬프트입니다."
 
 
@@ -119,6 +120,8 @@ async def confirm(till: Till, order_id: str, handed: Handed) -> Payment:
 
 
 def _compare(payment: Payment, handed: Handed) -> None:
+    if handed.transaction_id and len(handed.transaction_id) > LONGEST_ID:
+        raise Refused("TRANSACTION_MISMATCH", "결제 거래번호가 올바르지 않습니다. 결제하지 않았습니다.", 400)
     if handed.order_id not in (None, payment.order_id):
         raise Refused("ORDER_MISMATCH", "다른 주문의 결제입니다. 결제하지 않았습니다.", 400)
     if handed.amount not in (None, str(payment.amount)):

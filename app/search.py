@@ -146,8 +146,8 @@ def _read_cursor(wanted: Filter) -> tuple[datetime | int, int]:
         text = base64.urlsafe_b64decode(wanted.cursor + "=" * (-len(wanted.cursor) % 4)).decode()
         value, _, row_id = text.partition("|")
         where = int(value) if "amount" in wanted.sort else datetime.fromisoformat(value)
-        if isinstance(where, datetime) and where.tzinfo is None:
-            raise ValueError("a moment without its offset")
+        if isinstance(where, datetime) and (where.tzinfo is None or not 2000 <= where.year < 2200):
+            raise ValueError("no moment of ours")
         if not 0 < int(row_id) < 2**31 or (isinstance(where, int) and abs(where) >= 2**31):
             raise ValueError("out of range")
     except (ValueError, binascii.Error, OverflowError) as error:

@@ -24,7 +24,7 @@ class Sandbox:
         self.http.delete("/_state").raise_for_status()
 
     def fault(self, call: str, kind: str, **more: Any) -> None:
-        """The next `call` (confirm, find, cancel) goes wrong. `more`: when="before"|"after", times, status, code, seconds."""
+        """The next `call` (confirm, find, cancel) goes wrong. `more`: when="before"|"after", times, status, code …"""
         self.http.put(f"/_faults/toss/{call}", json={"kind": kind, **more}).raise_for_status()
 
     def switch(self, **switches: Any) -> None:

@@ -182,7 +182,7 @@ async def call(client: httpx.AsyncClient, method: str, url: str, **options: Any)
         async with asyncio.timeout(client.timeout.read):  # of the whole call: httpx counts each read anew
             response = await client.request(method, url, **options)
         answer = response.json()
-    except (httpx.HTTPError, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
     except (ValueError, RecursionError) as error:
         raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error

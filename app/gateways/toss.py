@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -127,9 +128,10 @@ class Toss(Gateway):
             "failUrl": return_url,
             "customerName": payment.buyer_name[:100],
             "customerEmail": payment.buyer_email[:100],
-            "customerMobilePhone": payment.buyer_phone,
             "card": {"flowMode": "DEFAULT"},
         }
+        if payment.buyer_phone:  # 8 to 15 digits, or nothing at all
+            request["customerMobilePhone"] = payment.buyer_phone
         return Window(
             self.settings.toss_sdk_url,
             [
@@ -171,8 +173,9 @@ class Toss(Gateway):
         """§5.3–5.4: nothing is signed, so a webhook only says where to look; its `secret` must be the payment's."""
         try:
             message = json.loads(body)
-            payment = message["data"] if "eventType" in message else message
+            payment = message.get("data", {}) if "eventType" in message else message
             order_id, secret = payment.get("orderId"), payment.get("secret")
+            str(order_id).encode()  # half a letter is nobody's order
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Forged("읽을 수 없는 웹훅") from error
         if not isinstance(order_id, str):
@@ -185,13 +188,15 @@ class Toss(Gateway):
             return SENTENCES[code]
         if CLASS_OF.get(code) == "configuration":
             return CONFIGURATION
-        return LIMIT if code.startswith("EXCEED_MAX") else OTHER
+        return LIMIT if code.startswith("EXCEED_MAX") and code.endswith(("AMOUNT", "PAYMENT_COUNT")) else OTHER
 
     async def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
         """§2.4 `GET /v1/transactions`: Korean time without an offset, page after page."""
         query: dict[str, Any] = {"startDate": korean(since), "endDate": korean(until), "limit": PAGE}
         while True:
             rows = await self._ask("GET", "/v1/transactions", params=query)
+            if not isinstance(rows, list):
+                raise InDoubt("UNREADABLE", "PG의 거래 내역을 읽을 수 없습니다.")
             try:
                 movements = [self._movement(row) for row in rows]
                 last = rows[-1]["transactionKey"] if rows else None
@@ -199,7 +204,7 @@ class Toss(Gateway):
                 raise InDoubt("UNREADABLE", "PG의 거래 내역을 읽을 수 없습니다.") from error
             for movement in movements:
                 yield movement
-            if last is None:
+            if last in (None, query.get("startingAfter")):
                 return
             query["startingAfter"] = last
 
@@ -223,7 +228,7 @@ class Toss(Gateway):
         if status == 200:
             return answer
         told = answer if isinstance(answer, dict) else {}
-        raise self._refusal(status, str(told.get("code", "")), str(told.get("message", "")))
+        raise self._refusal(status, str(told.get("code") or ""), str(told.get("message") or ""))
 
     def _refusal(self, status: int, code: str, message: str) -> Declined | InDoubt:
         """§4.2: the code decides, never the message; a 5xx or a code we do not know is "don't know"."""
@@ -269,6 +274,6 @@ def korean(moment: datetime) -> str:
 
 def whole(amount: Any) -> int:
     """Whole won. Raises ValueError for anything that is not a whole number."""
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount != int(amount):
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount) or amount % 1:
         raise ValueError(f"not whole won: {amount!r}")
     return int(amount)

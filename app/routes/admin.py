@@ -37,10 +37,10 @@ async def index(request: Request) -> Response:
                 latest = await latest_refunds(session, page.payments)
         except ValueError:
             errors = {"cursor": Filter.sentences["cursor"]}
-    return render(
+    answer = render(
         request,
         "admin/payments/index.html",
-        "admin/payments/_rows.html" if wanted and wanted.cursor else "admin/payments/_list.html",
+        "admin/payments/_list.html" if errors or not typed_query.get("cursor") else "admin/payments/_rows.html",
         status=422 if errors else 200,
         wanted=wanted or Filter(),
         typed={"status": "", "payment_method": "", "q": "", "from": "", "to": "", "sort": ""} | typed_query,
@@ -51,6 +51,10 @@ async def index(request: Request) -> Response:
         statuses=list(Status),
         methods={key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()},
     )
+    if wanted and not wanted.cursor and wants_fragment(request):
+        # Without what is empty: an address that can be passed on.
+        answer.headers["HX-Replace-Url"] = f"{request.url.path}?{wanted.query_string()}".rstrip("?")
+    return answer
 
 
 @admin_required
@@ -59,8 +63,12 @@ async def live(request: Request) -> Response:
     wanted, errors = Filter.read(request.query_params)
     after = request.headers.get("last-event-id") or request.query_params.get("after", "")
     if wanted is None or not (after.isascii() and after.isdigit() and len(after) < 16):
-        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=str(errors or after))
+        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
     return Stream(request.state.live, wanted, int(after))
+
+
+def _first(errors: dict[str, str]) -> str:
+    return next(iter(errors.values()), "실시간 목록의 주소가 올바르지 않습니다. 새로고침해 주세요.")
 
 
 @admin_required
@@ -137,10 +145,9 @@ async def _refunded(request: Request, payment: Payment, entry: Refund) -> Respon
 @admin_required
 async def export(request: Request) -> Response:
     """The filtered list as a file that Excel opens; read page by page, so that its size does not matter."""
-    wanted, errors = Filter.read(request.query_params)
+    wanted, errors = Filter.read({**request.query_params, "cursor": ""})
     if wanted is None:
-        message = next(iter(errors.values()))
-        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=message)
+        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
     name = f"payments-{kst(now())[:10]}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_lines(request.state.till, wanted), media_type="text/csv", headers=headers)

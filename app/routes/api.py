@@ -15,8 +15,9 @@ from app import openapi as description
 from app.forms import Form, WrongFields
 from app.gateways import Handed, Redirect
 from app.models import Payment, Prompt, Purchase, RefundStatus, Status, User
+from app.problems import problem
 from app.routes.checkout import return_url
-from app.routes.errors import SENTENCES, problem
+from app.routes.errors import SENTENCES
 from app.schemas import (
     CompleteBody,
     CompletedOut,

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app import auth
 from app.forms import WrongFields
 from app.gateways import InDoubt
+from app.problems import problem
 from app.render import VARY, render, wants_fragment
 from app.till import Refused
 
@@ -29,13 +30,6 @@ SENTENCES = {
     503: "지금은 저장할 수 없습니다. 잠시 뒤 다시 시도해 주세요.",
     500: "서비스에 문제가 생겼습니다. 결제 중이었다면 '내 프롬프트'에서 결과를 확인해 주세요.",
 }
-
-
-def problem(status: int, code: str, detail: str, **more: Any) -> Response:
-    """RFC 9457, with our `code`."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    return JSONResponse(body | more, status, headers, media_type="application/problem+json")
 
 
 async def _tell(request: Request, status: int, code: str, sentence: str) -> Response:
@@ -84,7 +78,10 @@ async def database_away(request: Request, error: DBAPIError) -> Response:
 
 
 async def broken(request: Request, _error: Exception) -> Response:
-    return await _tell(request, 500, "INTERNAL", SENTENCES[500])
+    answer = await _tell(request, 500, "INTERNAL", SENTENCES[500])
+    for name, value in request.app.state.careful.items():
+        answer.headers.setdefault(name, value)
+    return answer
 
 
 handlers: dict[Any, Callable[..., Any]] = {

@@ -44,7 +44,7 @@ class Days(Form):
 
     @property
     def first(self) -> date:
-        return self.from_ or self.last - timedelta(days=1)
+        return self.from_ or max(self.last, date.min + timedelta(days=1)) - timedelta(days=1)
 
     def moments(self) -> tuple[datetime, datetime]:
         since = datetime.combine(self.first, time(), KST)

@@ -19,7 +19,7 @@ WRONG = "이메일 또는 비밀번호가 맞지 않습니다."
 
 @anyone
 async def login(request: Request) -> Response:
-    if request.method == "GET":
+    if request.method != "POST":
         return _page(request, "login", {"next": request.query_params.get("next", "")})
     values = await typed(request)
     form, errors = LoginForm.read(values)
@@ -41,7 +41,7 @@ async def login(request: Request) -> Response:
 
 @anyone
 async def register(request: Request) -> Response:
-    if request.method == "GET":
+    if request.method != "POST":
         return _page(request, "register", {"next": request.query_params.get("next", "")})
     values = await typed(request)
     form, errors = RegisterForm.read(values)
@@ -67,7 +67,7 @@ async def register(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """Here, or with `everywhere=on` on every device: the epoch of the sessions out there is then over."""
     user = request.state.user
-    if user and (await request.form()).get("everywhere") == "on":
+    if user and (await typed(request)).get("everywhere") == "on":
         till: Till = request.state.till
         async with till.db.write() as session:
             (await session.get_one(User, user.id)).epoch += 1

@@ -23,7 +23,8 @@ document.addEventListener("click", async (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const row = event.target.closest(".refund-row");
-  if (row) shut(row.id, event);
+  const typed = row && [...row.querySelectorAll("input:not([type=hidden])")].some((input) => input.value);
+  if (row && !typed) shut(row.id, event);
   else document.getElementById("notice").replaceChildren();
 });
 
@@ -67,6 +68,7 @@ document.addEventListener("htmx:sse:error", () => live("off"));
 document.addEventListener("htmx:sse:after:message", (event) => {
   const id = event.detail.message.data.match(/<tr id="(payment-\w+)"/)?.[1];
   document.getElementById(id)?.classList.add("is-fresh");
+  document.querySelectorAll("#more ~ tr").forEach((row) => row.remove()); // what belongs further down comes with it
 });
 document.addEventListener("animationend", (event) => {
   if (event.animationName === "flash") event.target.closest("tr").classList.remove("is-fresh");

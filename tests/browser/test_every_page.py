@@ -1,0 +1,199 @@
+"""What holds on every page, in every state that it can be in."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from app import demo
+from app.config import Settings
+from app.db import Database
+from app.models import Status
+from tests import story
+from tests.browser.conftest import PHONE, Console, Open
+from tests.browser.serving import Shop
+from tests.browser.walks import expect_heading, log_in, refund_row, row, watch_payments
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+def every_page(page: Page, shop: Shop) -> Iterator[str]:
+    """Goes everywhere, and stops in every state for the caller to look. An admin who buys sees both sides."""
+    yield from _before_logging_in(page)
+    log_in(page, story.ADMIN)
+    yield from _shopping(page)
+    yield from _paying(page, shop)
+    yield from _operating(page, shop)
+
+
+def _before_logging_in(page: Page) -> Iterator[str]:
+    page.goto("/nowhere")
+    yield "an error"
+    for name, button in (("login", "로그인"), ("register", "가입하기")):
+        page.goto(f"/{name}")
+        yield name
+        page.locator("main form").evaluate("form => form.noValidate = true")
+        page.get_by_label("이메일").fill("nobody")
+        page.locator("main").get_by_role("button", name=button).click()
+        expect(page.get_by_role("alert").first).to_be_visible()
+        yield f"{name} with errors"
+
+
+def _shopping(page: Page) -> Iterator[str]:
+    page.goto("/")
+    yield "shop"
+    page.goto("/?q=nothing")
+    yield "shop without results"
+    page.goto("/purchases")
+    yield "purchases, none yet"
+    page.goto(f"/prompts/{story.DISCOUNTED}")
+    yield "prompt"
+    page.goto(f"/payments/new?prompt_id={story.DISCOUNTED}")
+    yield "order"
+    page.locator(".order form").evaluate("form => form.noValidate = true")
+    page.get_by_label("이름").fill("")
+    page.get_by_label("휴대폰 번호").fill("12")
+    page.get_by_role("button", name="결제하기").click()
+    expect(page.locator("#buyer_phone-error")).to_be_visible()
+    yield "order with errors"
+
+
+def _paying(page: Page, shop: Shop) -> Iterator[str]:
+    shop.hang_up()  # nobody corrects the states that are made up here
+    pending = shop.cashier.order(shop.person(story.ADMIN), story.DISCOUNTED)
+    page.route("**/toss/v2/standard", lambda route: None)  # never loads, never fails
+    page.goto(f"{pending.path}/window", wait_until="commit")
+    expect_heading(page, "결제창을 여는 중입니다")
+    yield "window"
+    page.goto(f"{pending.path}/return?paymentKey=other&orderId=other&amount=1")
+    yield "a return that is refused"
+    bought = shop.bought(story.ADMIN)
+    shop.refunded(bought, amount="1000")
+    for status in Status:
+        code = "REJECT_CARD_PAYMENT" if status == Status.FAILED else None
+        shop.rewrite(bought.order_id, status=status, failure_code=code, next_check_at=None)
+        page.goto(bought.path)
+        expect(page.locator(".result")).to_have_attribute("data-status", status)
+        yield f"payment {status}"
+    shop.rewrite(bought.order_id, status=Status.COMPLETED)
+    page.goto("/purchases")
+    page.locator("summary").click()
+    yield "purchases"
+
+
+def _operating(page: Page, shop: Shop) -> Iterator[str]:
+    checkout, _ = shop.bought(story.BUYER), shop.bought(story.OTHER)
+    shop.person(story.MEMBER).get(f"{shop.cashier.order(shop.person(story.MEMBER)).path}/return?code=USER_CANCEL")
+    watch_payments(page)
+    yield "admin table"
+    row(page, checkout.order_id).get_by_role("button", name="환불").click()
+    form = refund_row(page, checkout.order_id)
+    form.get_by_label("환불 금액").fill("99999")
+    form.get_by_label("환불 사유").fill("광고와 다름")
+    yield "admin table with a refund form"
+    form.get_by_role("button", name="환불하기").click()
+    expect(form.get_by_label("환불 금액")).to_have_attribute("aria-invalid", "true")
+    yield "admin table with a refund form with errors"
+    form.get_by_label("환불 금액").fill("5000")
+    form.get_by_role("button", name="환불하기").click()
+    expect(page.get_by_text("₩5,000을 환불했습니다.")).to_be_visible()
+    yield "admin table with a notice"
+    watch_payments(page, "?q=nothing")
+    yield "admin table without results"
+    page.goto("/admin/payments?from=2026-02-01&to=2026-01-01")
+    yield "admin table with a filter that cannot be"
+    page.goto(f"/admin/payments/{checkout.order_id}/refunds/new")
+    yield "admin refund"
+    page.goto(f"/admin/payments/{checkout.order_id}")
+    yield "admin detail"
+    page.goto("/admin/webhooks")
+    yield "admin webhooks"
+    page.goto("/admin/reconciliation")
+    page.get_by_role("button", name="맞춰 보기").click()
+    expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
+    yield "admin reconciliation"
+
+
+@pytest.mark.timeout(180)  # some forty pages, on whatever machine
+def test_no_page_shuts_anybody_out(open_browser: Open, shop: Shop, console: Console) -> None:
+    """axe finds nothing serious or critical, in light and in dark."""
+    console.expect(r"status of 4\d\d")
+    page = open_browser(reduced_motion="reduce")
+    found: list[str] = []
+    for name in every_page(page, shop):
+        page.emulate_media(color_scheme="light")
+        page.evaluate(AXE)
+        page.evaluate("document.getAnimations().forEach(animation => animation.cancel())")  # nothing half faded in
+        found += [f"{name}, light: {problem}" for problem in _problems(page, {})]
+        page.emulate_media(color_scheme="dark")  # only colours can differ
+        only = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+        found += [f"{name}, dark: {problem}" for problem in _problems(page, only)]
+    assert not found, "\n".join(found)
+
+
+AXE: str = Axe().axe_script
+RUN = "options => axe.run({preload: false, iframes: false, ...options}).then(results => results.violations)"
+
+
+def _problems(page: Page, options: dict[str, Any]) -> Iterator[str]:
+    for violation in page.evaluate(RUN, {"resultTypes": ["violations"]} | options):
+        if violation["impact"] in ("serious", "critical"):
+            for node in violation["nodes"]:
+                why = node["failureSummary"].partition("\n")[2].strip()
+                yield f"{violation['id']} ({violation['impact']}) at {' '.join(map(str, node['target']))}: {why}"
+
+
+@pytest.mark.timeout(180)  # some forty pages, on whatever machine
+def test_no_page_scrolls_sideways_on_a_phone(open_browser: Open, shop: Shop, console: Console) -> None:
+    console.expect(r"status of 4\d\d")
+    page = open_browser(**PHONE)
+    wide = []
+    for name in every_page(page, shop):
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > page.evaluate("document.documentElement.clientWidth") or width > 360:
+            wide.append(f"{name}: {width} px, because of {page.evaluate(WHAT_IS_WIDE)}")
+    assert not wide, "\n".join(wide)
+
+
+WHAT_IS_WIDE = """
+    [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 360)
+        .map((e) => e.tagName + "." + e.className).slice(0, 8).join(", ")
+"""
+
+
+def test_a_first_visit_weighs_little(open_browser: Open, shop: Shop, settings: Settings) -> None:
+    """Everything a browser with an empty cache transfers, counted by itself, on pages as full as they get."""
+
+    async def stock() -> None:
+        db = Database(settings.database_url)
+        await demo.fill(db, payments=80, say=lambda _: None)
+        await db.close()
+
+    with shop.database() as db:
+        db.execute("DELETE FROM prompt")
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, stock()).result()
+
+    weights = {}
+    for path in ("/", "/payments/new?prompt_id=1", "/admin/payments"):
+        page = open_browser()
+        page.context.add_cookies([_session(shop)])
+        page.goto(path, wait_until="networkidle" if "admin" not in path else "load")
+        weights[path] = page.evaluate(TRANSFERRED) / 1024
+    assert max(weights.values()) <= 60, weights
+
+
+def _session(shop: Shop) -> Any:
+    """An admin is logged in: a browser that has logged in itself would have everything in its cache."""
+    client: Any = shop.person(story.ADMIN)
+    return {"name": "session", "value": client.cookies["session"], "url": shop.url}
+
+
+TRANSFERRED = """
+    performance.getEntriesByType("navigation").concat(performance.getEntriesByType("resource"))
+        .reduce((sum, entry) => sum + entry.transferSize, 0)
+"""

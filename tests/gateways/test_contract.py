@@ -1,0 +1,365 @@
+"""What every gateway must keep, against the pretend PG on a real socket. A new gateway adds one entry to BUYERS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from app.clock import now
+from app.config import read_settings
+from app.gateways import Declined, Gateway, Handed, InDoubt, Receipt, Redirect, Window, load
+from app.main import http_client
+from app.models import Payment
+from tests.gateways.rows import payment, refund
+from tests.sandboxes import Sandbox
+
+BACK = "http://testserver/payments/A/return"
+PATIENCE = 5.0  # seconds for one call: the sandbox answers in milliseconds, a busy machine does not
+IMPATIENCE = 0.6  # where no answer will come
+
+Query = Mapping[str, str]
+Next = Redirect | Window
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """A person at one PG's window, and the keys without which that PG is not there."""
+
+    settings: Callable[[str], dict[str, str]]
+    """By the sandbox's URL."""
+    act: Callable[[Sandbox, Next, str], Query]
+    """Opens the window and does one of: pay, decline (the PG will say no when we confirm), close."""
+    look: Callable[[Sandbox, Next], object]
+    """Opens the window and does nothing yet."""
+
+
+def toss_settings(url: str) -> dict[str, str]:
+    return {
+        "TOSS_CLIENT_KEY": "test_ck_contract",
+        "TOSS_SECRET_KEY": "test_sk_contract",
+        "TOSS_API_URL": f"{url}/toss",
+        "TOSS_SDK_URL": f"{url}/toss/v2/standard",
+    }
+
+
+def at_toss(sandbox: Sandbox, step: Next, deed: str) -> Query:
+    assert isinstance(step, Window)
+    button = {"pay": "authenticate", "decline": "over-limit", "close": "close"}[deed]
+    back = sandbox.press(sandbox.open(step.steps, windowTarget="self"), button)
+    assert back.startswith(BACK)
+    return dict(parse_qsl(urlsplit(back).query))
+
+
+def look_at_toss(sandbox: Sandbox, step: Next) -> object:
+    assert isinstance(step, Window)
+    return sandbox.open(step.steps)
+
+
+BUYERS = {"toss": Buyer(toss_settings, at_toss, look_at_toss)}
+
+
+def test_every_gateway_there_is_keeps_this_contract() -> None:
+    load(read_settings({}), httpx.AsyncClient())  # imports, and so registers, them all
+    assert {kind.name for kind in Gateway.registry} == set(BUYERS)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """One gateway, a buyer who knows its window, and the sandbox that tells what really moved."""
+
+    gateway: Gateway
+    buyer: Buyer
+    sandbox: Sandbox
+
+    async def order(self, deed: str = "pay", **changed: Any) -> tuple[Payment, Handed]:
+        """A payment up to the moment the browser is back."""
+        order = payment(gateway=self.gateway.name, payment_method=next(iter(self.gateway.methods)), **changed)
+        step = await self.gateway.start(order, BACK)
+        handed = self.gateway.handed(await asyncio.to_thread(self.buyer.act, self.sandbox, step, deed))
+        order.pg_transaction_id = handed.transaction_id
+        return order, handed
+
+    async def paid(self, **changed: Any) -> Payment:
+        order, _ = await self.order(**changed)
+        await self.gateway.confirm(order)
+        order.status = order.status.COMPLETED
+        return order
+
+    def spoil(self, call: str, kind: str, **more: Any) -> None:
+        place = f"/_faults/{self.gateway.name}/{call}"
+        self.sandbox.http.put(place, json={"kind": kind, **more}).raise_for_status()
+
+    async def unanswered(self, call: str, answer: Awaitable[Receipt], **fault: Any) -> None:
+        """The PG is asked, and says nothing that can be used."""
+        self.spoil(call, **fault)
+        client = self.gateway.client
+        client.timeout = httpx.Timeout(IMPATIENCE if fault["kind"] == "timeout" else PATIENCE)
+        with pytest.raises(InDoubt):
+            await answer
+        client.timeout = httpx.Timeout(PATIENCE)
+
+    def moved(self, order: Payment) -> tuple[int, int]:
+        """Whole won that the PG really took, and gave back."""
+        book = self.sandbox.ledger(order.order_id)
+        return book["charged"], book["refunded"]
+
+
+@pytest.fixture(params=sorted(BUYERS))
+async def counter(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator[Counter]:
+    buyer = BUYERS[request.param]
+    settings = read_settings(buyer.settings(sandbox.url) | {"PG_TIMEOUT": str(PATIENCE)})
+    async with http_client(settings) as client:
+        yield Counter(load(settings, client)[request.param], buyer, sandbox)
+
+
+# ── what it says of itself ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_it_introduces_itself_to_people(counter: Counter) -> None:
+    gateway = counter.gateway
+    assert gateway.name.isidentifier()
+    assert gateway.name.islower()
+    assert gateway.label
+    assert gateway.methods
+    assert all(method.label for method in gateway.methods.values())
+    assert all(urlsplit(origin).netloc and not urlsplit(origin).path for origin in gateway.origins)
+    assert gateway.sentence("A_CODE_OF_TOMORROW").endswith("주세요.")
+
+
+# ── a purchase ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_buyer_comes_back_with_our_order(counter: Counter) -> None:
+    order, handed = await counter.order()
+    assert handed.transaction_id
+    assert handed.code is None
+    assert handed.order_id in (None, order.order_id)
+    assert handed.amount in (None, str(order.amount))
+    assert counter.moved(order) == (0, 0), "nothing is taken before we confirm"
+
+
+async def test_confirm_takes_our_amount_for_our_order(counter: Counter) -> None:
+    order, _ = await counter.order(amount=7_900)
+    receipt = await counter.gateway.confirm(order)
+    assert (receipt.status, receipt.order_id, receipt.paid) == ("paid", order.order_id, 7_900)
+    assert (receipt.currency, receipt.canceled) == ("KRW", ())
+    assert receipt.transaction_id == order.pg_transaction_id
+    assert counter.moved(order) == (7_900, 0)
+
+
+async def test_a_repeated_confirm_brings_the_same_receipt_and_takes_nothing_more(counter: Counter) -> None:
+    order, _ = await counter.order()
+    first = await counter.gateway.confirm(order)
+    assert await counter.gateway.confirm(order) == first
+    assert counter.sandbox.ledger(order.order_id)["confirms"] == 1
+    assert counter.moved(order) == (10_000, 0)
+
+
+async def test_two_confirms_at_once_take_the_money_once(counter: Counter) -> None:
+    order, _ = await counter.order()
+    counter.spoil("confirm", "delay", seconds=0.1)
+    answers = await asyncio.gather(*(counter.gateway.confirm(order) for _ in range(2)), return_exceptions=True)
+    receipts = [answer for answer in answers if isinstance(answer, Receipt)]
+    doubts = [answer for answer in answers if isinstance(answer, InDoubt)]
+    assert {receipt.status for receipt in receipts} == {"paid"}
+    assert len(receipts) + len(doubts) == 2
+    assert counter.moved(order) == (10_000, 0)
+
+
+async def test_find_tells_how_far_a_payment_has_come(counter: Counter) -> None:
+    order = payment(gateway=counter.gateway.name, payment_method=next(iter(counter.gateway.methods)))
+    assert (await counter.gateway.find(order)).status == "absent"
+    step = await counter.gateway.start(order, BACK)
+    await asyncio.to_thread(counter.buyer.look, counter.sandbox, step)
+    assert (await counter.gateway.find(order)).status in ("absent", "open")
+    back = await asyncio.to_thread(counter.buyer.act, counter.sandbox, step, "pay")
+    order.pg_transaction_id = counter.gateway.handed(back).transaction_id
+    assert (await counter.gateway.find(order)).status in ("absent", "open", "authenticated")
+    receipt = await counter.gateway.confirm(order)
+    assert await counter.gateway.find(order) == receipt
+
+
+async def test_find_needs_no_more_than_our_order_id(counter: Counter) -> None:
+    """The browser may never have brought the PG's number."""
+    order = await counter.paid()
+    transaction, order.pg_transaction_id = order.pg_transaction_id, None
+    found = await counter.gateway.find(order)
+    assert (found.status, found.paid, found.transaction_id) == ("paid", 10_000, transaction)
+
+
+async def test_a_declined_card_is_a_definite_no(counter: Counter) -> None:
+    order, _ = await counter.order("decline")
+    with pytest.raises(Declined) as raised:
+        await counter.gateway.confirm(order)
+    assert raised.value.why == "declined"
+    assert counter.gateway.sentence(raised.value.code)
+    assert counter.moved(order) == (0, 0)
+    assert (await counter.gateway.find(order)).status in ("failed", "absent")
+
+
+async def test_a_closed_window_is_no_payment(counter: Counter) -> None:
+    order, handed = await counter.order("close")
+    assert handed.transaction_id is None
+    assert handed.code in counter.gateway.canceled_codes
+    assert counter.moved(order) == (0, 0)
+
+
+async def test_a_transaction_nobody_knows_is_declined(counter: Counter) -> None:
+    order, _ = await counter.order()
+    order.pg_transaction_id = "T0000000000"
+    with pytest.raises(Declined):
+        await counter.gateway.confirm(order)
+    assert counter.moved(order) == (0, 0)
+
+
+async def test_a_transaction_cannot_pay_another_order(counter: Counter) -> None:
+    """The same amount, so that only the order tells them apart."""
+    one, _ = await counter.order()
+    another, _ = await counter.order()
+    another.pg_transaction_id = one.pg_transaction_id
+    with pytest.raises(Declined):
+        await counter.gateway.confirm(another)
+    assert counter.moved(one) == (0, 0)
+    assert counter.moved(another) == (0, 0)
+
+
+# ── giving back ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_part_and_then_the_rest_go_back(counter: Counter) -> None:
+    order = await counter.paid()
+    part = await counter.gateway.cancel(order, refund(1, amount=4_000))
+    assert (part.status, part.paid) == ("paid", 10_000)
+    assert [back.amount for back in part.canceled] == [4_000]
+    rest = await counter.gateway.cancel(order, refund(2, amount=6_000))
+    assert sorted(back.amount for back in rest.canceled) == [4_000, 6_000]
+    assert len({back.transaction_id for back in rest.canceled}) == 2
+    assert part.canceled[0] in rest.canceled, "a refund keeps its number"
+    assert counter.moved(order) == (10_000, 10_000)
+    assert sum(back.amount for back in (await counter.gateway.find(order)).canceled) == 10_000
+
+
+async def test_a_whole_payment_goes_back_at_once(counter: Counter) -> None:
+    order = await counter.paid()
+    receipt = await counter.gateway.cancel(order, refund(amount=10_000))
+    assert (receipt.paid, [back.amount for back in receipt.canceled]) == (10_000, [10_000])
+    assert counter.moved(order) == (10_000, 10_000)
+
+
+async def test_a_repeated_refund_pays_out_once(counter: Counter) -> None:
+    order, entry = await counter.paid(), refund(1, amount=4_000)
+    first = await counter.gateway.cancel(order, entry)
+    assert await counter.gateway.cancel(order, entry) == first
+    assert counter.moved(order) == (10_000, 4_000)
+
+
+async def test_two_refunds_of_one_amount_are_two(counter: Counter) -> None:
+    order = await counter.paid()
+    for number in (1, 2):
+        await counter.gateway.cancel(order, refund(number, amount=4_000))
+    assert counter.moved(order) == (10_000, 8_000)
+
+
+async def test_more_than_is_left_is_declined(counter: Counter) -> None:
+    order = await counter.paid()
+    await counter.gateway.cancel(order, refund(1, amount=4_000))
+    with pytest.raises(Declined):
+        await counter.gateway.cancel(order, refund(2, amount=6_001))
+    assert counter.moved(order) == (10_000, 4_000)
+
+
+async def book(counter: Counter, order: Payment) -> list[int]:
+    """The PG's lines about one order, as amounts."""
+    since, until = now() - timedelta(minutes=5), now() + timedelta(minutes=5)
+    lines = [line async for line in counter.gateway.movements(since, until)]
+    assert len({line.transaction_id for line in lines}) == len(lines)
+    assert all(since <= line.at <= until for line in lines)
+    return sorted(line.amount for line in lines if line.order_id == order.order_id)
+
+
+async def test_its_book_has_a_line_for_every_movement(counter: Counter) -> None:
+    order = await counter.paid()
+    assert await book(counter, order) == [10_000]
+    await counter.gateway.cancel(order, refund(1, amount=4_000))
+    await counter.gateway.cancel(order, refund(2, amount=6_000))
+    assert await book(counter, order) == [-6_000, -4_000, 10_000]
+
+
+async def test_its_book_has_no_line_for_money_that_did_not_move(counter: Counter) -> None:
+    order, _ = await counter.order("decline")
+    with pytest.raises(Declined):
+        await counter.gateway.confirm(order)
+    assert await book(counter, order) == []
+
+
+async def test_its_book_has_only_the_time_asked_for(counter: Counter) -> None:
+    await counter.paid()
+    early = now() - timedelta(hours=2)
+    assert [line async for line in counter.gateway.movements(early, early + timedelta(hours=1))] == []
+
+
+# ── silence ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SILENCES: list[dict[str, Any]] = [
+    {"kind": "timeout", "seconds": 4},
+    {"kind": "reset"},
+    {"kind": "half_body"},
+    {"kind": "html"},
+    {"kind": "html", "status": 200},
+    {"kind": "status", "status": 500},
+    {"kind": "status", "status": 503},
+]
+
+
+@pytest.fixture(params=SILENCES, ids=lambda silence: "-".join(str(value) for value in silence.values()))
+def silence(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Each way of not answering, in turn."""
+    fault: dict[str, Any] = request.param
+    return fault
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_confirm_without_an_answer_is_in_doubt_and_its_repeat_takes_the_money_once(
+    counter: Counter, silence: dict[str, Any], when: str
+) -> None:
+    order, _ = await counter.order()
+    await counter.unanswered("confirm", counter.gateway.confirm(order), when=when, **silence)
+    assert counter.moved(order) == (10_000 if when == "after" else 0, 0)
+    assert (await counter.gateway.confirm(order)).status == "paid"
+    assert counter.moved(order) == (10_000, 0)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_refund_without_an_answer_is_in_doubt_and_its_repeat_pays_out_once(
+    counter: Counter, silence: dict[str, Any], when: str
+) -> None:
+    order, entry = await counter.paid(), refund(amount=4_000)
+    await counter.unanswered("cancel", counter.gateway.cancel(order, entry), when=when, **silence)
+    assert counter.moved(order) == (10_000, 4_000 if when == "after" else 0)
+    receipt = await counter.gateway.cancel(order, entry)
+    assert [back.amount for back in receipt.canceled] == [4_000]
+    assert counter.moved(order) == (10_000, 4_000)
+
+
+async def test_a_lookup_without_an_answer_is_in_doubt_not_absent(counter: Counter, silence: dict[str, Any]) -> None:
+    order = await counter.paid()
+    await counter.unanswered("find", counter.gateway.find(order), **silence)
+    assert (await counter.gateway.find(order)).status == "paid"
+
+
+# ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_its_own_webhook_names_our_order(counter: Counter) -> None:
+    nobody = {f"{counter.gateway.name}_webhook_url": f"{counter.sandbox.url}/nobody"}
+    counter.sandbox.http.put("/_settings", json=nobody).raise_for_status()
+    order = await counter.paid()
+    (delivery,) = counter.sandbox.http.get("/_webhooks").raise_for_status().json()
+    heard = counter.gateway.hear({}, delivery["body"].encode())
+    assert heard
+    assert heard.order_id == order.order_id

@@ -1,0 +1,135 @@
+"""Settings: all are read, secrets stay secret, and production refuses what must never face the public."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from app import config
+from app.config import Misconfigured, read_settings
+from app.main import create_app
+
+STRONG = "kX8vQ2mZ5tR9wB4nL7pD1fG6hJ3sC0yA"
+PRODUCTION = {
+    "APP_ENV": "production",
+    "SECRET_KEY": STRONG,
+    "BASE_URL": "https://shop.example",
+    "DATABASE_URL": "postgresql://shop:open-sesame@db.example/shop",
+    "TOSS_CLIENT_KEY": "live_ck_1",
+    "TOSS_SECRET_KEY": "live_sk_1",
+}
+
+
+def test_every_setting_of_the_contract_is_read() -> None:
+    given = {
+        "APP_ENV": "staging",
+        "SECRET_KEY": "s" * 40,
+        "BASE_URL": "https://shop.example/",
+        "DATABASE_URL": "sqlite:////tmp/other.db",
+        "TOSS_CLIENT_KEY": "ck",
+        "TOSS_SECRET_KEY": "sk",
+        "TOSS_API_URL": "https://api.example/",
+        "TOSS_SDK_URL": "https://sdk.example/v2",
+        "PG_TIMEOUT": "3.5",
+        "SETTLE_AFTER": "7",
+        "RECONCILE_EVERY": "0",
+    }
+    expected: dict[str, Any] = {name.lower(): value for name, value in given.items()} | {
+        "base_url": "https://shop.example",
+        "toss_api_url": "https://api.example",
+        "pg_timeout": 3.5,
+        "settle_after": 7.0,
+        "reconcile_every": 0.0,
+    }
+    settings = read_settings(given)
+    for name, value in expected.items():
+        read = getattr(settings, name)
+        assert (read if isinstance(read, float) else str(read)) == value, name
+
+
+def test_without_settings_it_is_a_shop_on_localhost_without_a_pg() -> None:
+    settings = read_settings({})
+    assert not settings.production
+    assert settings.base_url == "http://localhost:8000"
+    assert str(settings.database_url).startswith("sqlite:///")
+    assert settings.toss_api_url == "https://api.tosspayments.com"
+    assert settings.toss_sdk_url == "https://js.tosspayments.com/v2/standard"
+    assert (settings.pg_timeout, settings.settle_after, settings.reconcile_every) == (20, 60, 30)
+    settings.check()
+
+
+def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text('TOSS_CLIENT_KEY=from_file\nBASE_URL="https://file.example"\n# a comment\n')
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.delenv("TOSS_CLIENT_KEY", raising=False)
+    monkeypatch.setenv("BASE_URL", "https://environment.example")
+    settings = read_settings()
+    assert settings.toss_client_key == "from_file"
+    assert settings.base_url == "https://environment.example"
+    (tmp_path / ".env").unlink()
+    assert read_settings().toss_client_key == ""
+
+
+def test_no_secret_is_shown() -> None:
+    settings = read_settings(PRODUCTION)
+    shown = f"{settings!r} {settings}"
+    for secret in (STRONG, "live_sk_1", "open-sesame"):
+        assert secret not in shown, secret
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY"),
+        ({"SECRET_KEY": "changeme"}, "SECRET_KEY"),
+        ({"SECRET_KEY": STRONG[:31]}, "SECRET_KEY"),
+        ({"SECRET_KEY": "a" * 64}, "SECRET_KEY"),
+        ({"SECRET_KEY": "abcabcabc" * 8}, "SECRET_KEY"),
+        ({"TOSS_API_URL": "http://localhost:9000/toss"}, "TOSS_API_URL"),
+        ({"TOSS_SDK_URL": "http://localhost:9000/toss/v2/standard"}, "TOSS_SDK_URL"),
+        ({"TOSS_API_URL": "api.tosspayments.com"}, "TOSS_API_URL"),
+        ({"BASE_URL": ""}, "BASE_URL"),
+        ({"BASE_URL": "http://shop.example"}, "BASE_URL"),
+        ({"BASE_URL": "shop.example"}, "BASE_URL"),
+    ],
+)
+def test_production_refuses_what_must_not_face_the_public(changed: dict[str, str], sentence: str) -> None:
+    with pytest.raises(Misconfigured, match=sentence) as refused:
+        create_app(read_settings(PRODUCTION | changed))
+    assert STRONG not in str(refused.value)
+    read_settings(PRODUCTION | changed | {"APP_ENV": "development"}).check()
+
+
+def test_production_starts_with_good_settings() -> None:
+    read_settings(PRODUCTION).check()
+
+
+def test_a_misspelt_environment_is_not_taken_for_development() -> None:
+    """Otherwise `Production` runs with every guard off."""
+    for name in ("Production", "PRODUCTION", "prod", " production"):
+        try:
+            settings = read_settings(PRODUCTION | {"APP_ENV": name, "SECRET_KEY": "weak"})
+            settings.check()
+        except Misconfigured:
+            continue
+        pytest.fail(f"{name!r} started with a weak key")
+
+
+def test_production_refuses_demo_accounts(database_url: str) -> None:
+    """The story's buyer and admin have the demo's addresses."""
+    app = create_app(read_settings(PRODUCTION | {"DATABASE_URL": database_url}))
+    with pytest.raises(Misconfigured, match="데모 계정"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize("name", ["PG_TIMEOUT", "SETTLE_AFTER", "RECONCILE_EVERY"])
+def test_a_number_that_cannot_be_read_is_told(name: str) -> None:
+    for value in ("soon", "", "nan", "inf", "-1"):
+        with pytest.raises(Misconfigured, match=name):
+            read_settings({name: value}).check()
+
+
+def test_without_a_key_no_app_is_made() -> None:
+    with pytest.raises(Misconfigured, match="SECRET_KEY"):
+        create_app(read_settings({}))
