@@ -64,7 +64,10 @@ def fill_demo(settings: Settings, words: argparse.Namespace) -> None:
 
 def create_admin(settings: Settings, words: argparse.Namespace) -> None:
     """A new admin, or an existing account made one; `ADMIN_PASSWORD` or a question gives the password."""
-    password = os.environ.get("ADMIN_PASSWORD") or getpass.getpass("비밀번호: ")
+    password = os.environ.get("ADMIN_PASSWORD")
+    if not password and not sys.stdin.isatty():
+        raise Misconfigured("ADMIN_PASSWORD에 비밀번호를 넣거나, 터미널에서 실행해 주세요.")
+    password = password or getpass.getpass("비밀번호: ")
     form, errors = RegisterForm.read({"email": words.email, "password": password, "name": "관리자"})
     if form is None:
         raise Misconfigured(" ".join(errors.values()))

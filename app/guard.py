@@ -76,7 +76,7 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Refuse a body of more than `limit` bytes while it is read; the app's own handlers say so in the asker's format."""
+    """Refuse a body of more than `limit` bytes while it is read; the app's own handlers tell the asker."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app, self.limit = app, limit
