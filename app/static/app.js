@@ -52,11 +52,8 @@ document.addEventListener("input", (event) => {
 // No answer at all: say so where every notice stands.
 document.addEventListener("htmx:error", (event) => {
   if (event.target.closest?.("[hx-sse\\:connect]")) return live("off");
-  const notice = document.createElement("p");
-  notice.className = "notice-text";
-  notice.setAttribute("role", "alert");
-  notice.textContent = "서버에 연결하지 못했습니다. 네트워크를 확인하고 다시 시도해 주세요.";
-  document.getElementById("notice").replaceChildren(notice);
+  const sentence = document.getElementById("unreachable").content.cloneNode(true);
+  document.getElementById("notice").replaceChildren(sentence);
 });
 
 // The live list says whether it is live, and a row that has changed lights up once.
