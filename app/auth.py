@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import quote, urlsplit
 
@@ -27,7 +28,8 @@ from app.till import Till
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 hasher = PasswordHasher()
-HASHING = asyncio.Semaphore(2)  # argon2 is slow and hungry on purpose: a crowd at the door must not take every core
+# argon2 is slow and hungry on purpose: a crowd at the door must not take every core.
+HASHING = ThreadPoolExecutor(2, "argon2")
 
 IDLE = timedelta(days=14)
 ADMIN_IDLE = timedelta(hours=8)
@@ -79,16 +81,15 @@ def _matches(password_hash: str, password: str) -> bool:
 
 
 async def hash_slowly(password: str) -> str:
-    async with HASHING:
-        return await asyncio.to_thread(hash_password, password)
+    return await asyncio.get_running_loop().run_in_executor(HASHING, hash_password, password)
 
 
 async def find_user(till: Till, email: str, password: str) -> User | None:
     """Takes the same time whether the account exists or not."""
     async with till.db.read() as session:
         user = (await session.exec(select(User).where(col(User.email) == email))).one_or_none()
-    async with HASHING:
-        matches = await asyncio.to_thread(_matches, user.password_hash if user else _nobody(), password)
+    known = user.password_hash if user else _nobody()
+    matches = await asyncio.get_running_loop().run_in_executor(HASHING, _matches, known, password)
     return user if matches else None
 
 

@@ -33,7 +33,10 @@ def _digits(value: str) -> str:
 def _email(value: str) -> str:
     if not re.fullmatch(r"[^@\s,;<>()\"]{1,64}@[^@\s,;<>()\"]+\.[^@\s.,;<>()\"]{2,}", value):
         raise PydanticCustomError("email", "이메일 주소를 확인해 주세요. 예: name@example.com")
-    return value.lower()
+    lower = value.lower()
+    if len(lower) > 254:  # some letters become two
+        raise PydanticCustomError("email", "이메일 주소를 확인해 주세요. 예: name@example.com")
+    return lower
 
 
 def empty_as_none(value: Any) -> Any:

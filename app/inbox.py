@@ -71,7 +71,7 @@ def _forged(payment: Payment, heard: Heard) -> bool:
     """Both sides know a secret and they differ. Where one is missing, the PG is asked as always."""
     if payment.pg_secret is None or heard.secret is None:
         return False
-    return not hmac.compare_digest(payment.pg_secret.encode(), heard.secret.encode())
+    return not hmac.compare_digest(payment.pg_secret.encode(), heard.secret.encode(errors="replace"))
 
 
 def _says_nothing_new(payment: Payment, heard: Heard) -> bool:

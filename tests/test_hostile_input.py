@@ -392,8 +392,16 @@ def test_no_idempotency_key_breaks_an_answer(house: House, checkout: Checkout) -
 def test_no_webhook_breaks_an_answer(house: House, checkout: Checkout) -> None:
     battery = Battery(house)
     for value in (*ODD_VALUES, checkout.order_id, NOBODYS_ORDER):
-        for event in ({"eventType": "PAYMENT_STATUS_CHANGED", "data": {"orderId": value}}, {"orderId": value}):
-            battery.fire("POST", "/webhooks/toss", content=json.dumps(event), headers=JSON)
+        known = {
+            "orderId": checkout.order_id,
+            "secret": value,
+            "status": value,
+            "totalAmount": value,
+            "balanceAmount": 1,
+        }
+        for payment in ({"orderId": value}, known):
+            for event in ({"eventType": "PAYMENT_STATUS_CHANGED", "data": payment}, payment, {"eventType": value}):
+                battery.fire("POST", "/webhooks/toss", content=json.dumps(event), headers=JSON)
     battery.assert_unharmed()
 
 

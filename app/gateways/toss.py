@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -145,6 +146,8 @@ class Toss(Gateway):
         """§1.4: `paymentKey, orderId, amount` on success; `code, message`, and not always `orderId`, on failure."""
         key = query.get("paymentKey")
         code = None if key else query.get("code")
+        if code and not re.fullmatch("[A-Z0-9_]{1,64}", code):  # anybody can write into an address bar
+            code = "UNKNOWN"
         return Handed(key, query.get("orderId"), query.get("amount"), code)
 
     async def confirm(self, payment: Payment) -> Receipt:
@@ -175,11 +178,10 @@ class Toss(Gateway):
             message = json.loads(body)
             payment = message.get("data", {}) if "eventType" in message else message
             order_id, secret = payment.get("orderId"), payment.get("secret")
-            str(order_id).encode()  # half a letter is nobody's order
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Forged("읽을 수 없는 웹훅") from error
-        if not isinstance(order_id, str):
-            return None
+        if not isinstance(order_id, str) or not re.fullmatch("[A-Za-z0-9]{20,32}", order_id):
+            return None  # nobody's order
         transmission = headers.get("tosspayments-webhook-transmission-id")
         return Heard(order_id, secret if isinstance(secret, str) else None, transmission, _given_back(payment))
 

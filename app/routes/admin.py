@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from app import refunds
 from app.auth import admin_required
 from app.clock import now
-from app.forms import RefundForm, typed
+from app.forms import MAX_ID, RefundForm, typed
 from app.live import Stream, newest_event
 from app.models import Event, Payment, Refund, RefundStatus, Status
 from app.render import kst, redirect, render, wants_fragment
@@ -62,7 +62,7 @@ async def live(request: Request) -> Response:
     """The stream behind the list. `after` is the page's place in the log; a browser that returns says where it was."""
     wanted, errors = Filter.read(request.query_params)
     after = request.headers.get("last-event-id") or request.query_params.get("after", "")
-    if wanted is None or not (after.isascii() and after.isdigit() and len(after) < 16):
+    if wanted is None or not (after.isascii() and after.isdigit() and int(after[:11]) <= MAX_ID):
         return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
     return Stream(request.state.live, wanted, int(after))
 

@@ -96,8 +96,9 @@ async def window(request: Request) -> Response:
 async def come_back(request: Request) -> Response:
     """Where the PG sends the buyer. The order id proves the order, the PG proves the payment; no session needed."""
     order_id = request.path_params["order_id"]
+    handed = {name: "".join(filter(str.isprintable, value)) for name, value in request.query_params.items()}
     try:
-        await payments.come_back(request.state.till, order_id, request.query_params)
+        await payments.come_back(request.state.till, order_id, handed)
     except Refused as refused:
         if refused.status == 404:
             raise

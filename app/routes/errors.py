@@ -31,6 +31,16 @@ SENTENCES = {
     500: "서비스에 문제가 생겼습니다. 결제 중이었다면 '내 프롬프트'에서 결과를 확인해 주세요.",
 }
 
+# Ours: the names in http.HTTPStatus change with Python's version.
+CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "CONTENT_TOO_LARGE",
+}
+
 
 async def _tell(request: Request, status: int, code: str, sentence: str) -> Response:
     if request.url.path.startswith(("/api/", "/webhooks/")):
@@ -55,7 +65,7 @@ async def _recall_user(request: Request) -> None:
 async def http_error(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     own = error.detail if error.detail != HTTPStatus(status).phrase else None
-    answer = await _tell(request, status, HTTPStatus(status).name, own or SENTENCES.get(status, SENTENCES[400]))
+    answer = await _tell(request, status, CODES.get(status, "REFUSED"), own or SENTENCES.get(status, SENTENCES[400]))
     answer.headers.update(error.headers or {})
     return answer
 
