@@ -1,5 +1,7 @@
 """Bring a database to the newest migration."""
 
+import functools
+
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -13,6 +15,7 @@ def _config(url: str = "") -> Config:
     return config
 
 
+@functools.cache
 def head() -> str | None:
     """The newest migration that this code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head()

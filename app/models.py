@@ -172,6 +172,7 @@ class Payment(SQLModel, table=True):
     awaiting_answer: bool = False  # the last call to the PG about this payment has brought no usable answer yet
     next_check_at: datetime | None = None  # when the reconciler asks next; None = at rest
     created_at: datetime = Field(default_factory=now)
+    claimed_at: datetime | None = None  # when the PG was first asked to take the money
     completed_at: datetime | None = None
     refunded_at: datetime | None = None
 

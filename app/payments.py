@@ -32,6 +32,7 @@ CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 
 # Toss keeps a window open for 30 minutes and waits 10 more for our confirm (pg/toss.md §2.4); then the PG itself has
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
+# It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
 APPROVAL_WINDOW = timedelta(minutes=45)
 LONGEST_ID = 200  # letters of a PG's transaction id (pg/toss.md §3.1)
 OWNED = "이미 보유한 프롬프트입니다."
@@ -143,6 +144,7 @@ async def _claim(till: Till, order_id: str, handed: Handed) -> bool:
                 return False
             soon = now() + timedelta(seconds=till.settle_after)
             asked = {"pg_transaction_id": handed.transaction_id, "next_check_at": soon, "awaiting_answer": True}
+            payment.claimed_at = now()
             session.add(payment.move("claimed", "buyer", **asked))
     except IntegrityError as error:  # uq_payment_in_flight
         raise Refused(
@@ -244,7 +246,7 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
         "canceled": "canceled",
         "expired": "expired",
     }.get(receipt.status)
-    if receipt.status == "absent" and now() > payment.created_at + APPROVAL_WINDOW:
+    if receipt.status == "absent" and now() > (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW:
         kind = "expired"
     if kind is None or not payment.can(kind):
         return None

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -82,8 +83,8 @@ async def in_doubt(request: Request, error: InDoubt) -> Response:
     return await _tell(request, 502, error.code, SENTENCES[502])
 
 
-async def database_away(request: Request, error: DBAPIError) -> Response:
-    log.error("데이터베이스: %s", type(error.orig).__name__)
+async def database_away(request: Request, error: Exception) -> Response:
+    log.error("데이터베이스: %s", type(getattr(error, "orig", None) or error).__name__)
     return await _tell(request, 503, "DATABASE_UNAVAILABLE", SENTENCES[503])
 
 
@@ -100,6 +101,7 @@ handlers: dict[Any, Callable[..., Any]] = {
     WrongFields: wrong_fields,
     InDoubt: in_doubt,
     DBAPIError: database_away,
+    PoolTimeout: database_away,
     OSError: database_away,
     Exception: broken,
 }
