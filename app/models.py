@@ -53,10 +53,10 @@ MOVES: dict[str, dict[Status, Status]] = {
         Status.COMPLETED,
     ),
     "waiting": dict.fromkeys((Status.CONFIRMING, Status.IN_DOUBT), Status.WAITING),
-    "doubted": dict.fromkeys((Status.PENDING, Status.CONFIRMING), Status.IN_DOUBT),
+    "doubted": {Status.CONFIRMING: Status.IN_DOUBT},
     "declined": dict.fromkeys((Status.PENDING, Status.CONFIRMING, Status.IN_DOUBT), Status.FAILED),
-    "canceled": dict.fromkeys((Status.PENDING, Status.WAITING, Status.IN_DOUBT), Status.CANCELED),
-    "expired": dict.fromkeys((Status.PENDING, Status.CONFIRMING, Status.WAITING, Status.IN_DOUBT), Status.EXPIRED),
+    "canceled": dict.fromkeys(UNSETTLED, Status.CANCELED),
+    "expired": dict.fromkeys(UNSETTLED, Status.EXPIRED),
     "refunded": {Status.COMPLETED: Status.REFUNDED},
 }
 

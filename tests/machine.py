@@ -29,8 +29,8 @@ KINDS = {
 
 INTRO = """# 결제의 일생
 
-`app/models.py`의 `MOVES`에서 그린 것이다. 손으로 고치지 않는다: `python -m tests.machine`이 다시 쓰고, `tests/test_machine.py`가 늘
-같은지 본다. `python -m tests.proofs model`은 모든 (상태 × 사건)을 진짜 동사로 걷는다.
+`app/models.py`의 `MOVES`에서 그린 것이다. 손으로 고치지 않는다: `python -m tests.machine`이 다시 쓰고,
+`tests/test_machine.py`가 늘 같은지 본다. `python -m tests.proofs model`은 모든 (상태 × 사건)을 진짜 동사로 걷는다.
 
 "일부 환불"은 상태가 아니다. `refunded_amount`에서 읽는다.
 """

@@ -31,7 +31,6 @@ LIFE: dict[str, dict[str, str]] = {
     "pending": {
         "claimed": "confirming",
         "completed": "completed",
-        "doubted": "in_doubt",
         "declined": "failed",
         "canceled": "canceled",
         "expired": "expired",
@@ -40,6 +39,7 @@ LIFE: dict[str, dict[str, str]] = {
         "completed": "completed",
         "waiting": "waiting",
         "doubted": "in_doubt",
+        "canceled": "canceled",
         "declined": "failed",
         "expired": "expired",
     },

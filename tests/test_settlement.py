@@ -105,6 +105,9 @@ def test_another_order_or_currency_at_the_pg_is_a_doubt(
     checkout = cashier.order(buyer)
     payment = house.payment(checkout.order_id)
     house.run(payments.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
+    assert house.payment(checkout.order_id).status == "pending", "before we asked for money it says nothing of ours"
+    set_to(house, checkout.order_id, status=Status.CONFIRMING)
+    house.run(payments.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
     assert house.payment(checkout.order_id).failure_code == "ORDER_MISMATCH"
     assert house.payment(checkout.order_id).status == "in_doubt"
     assert house.purchases(checkout.order_id) == []
