@@ -1,0 +1,115 @@
+"""The long run of every proof: `python -m tests.proofs [--seed N] [names…]`. Writes docs/proofs.md when all have run.
+
+Anything wrong is printed with what plays it again, and the exit status is 1.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+from app.clock import KST, now
+from app.config import ROOT
+from tests.proofs.report import Report
+
+NAMES = ("crash", "kill", "clock", "disk", "faults", "concurrency", "webhooks", "world", "model")
+PAGE = ROOT / "docs" / "proofs.md"
+WHAT = {
+    "crash": "모든 커밋과 PG 바이트의 앞뒤에서 죽었다가 다시 일어나기",
+    "kill": "섞인 부하 속에서 kill -9",
+    "clock": "시계가 앞뒤로 뛰고 자정이 지난다",
+    "disk": "디스크가 가득 차거나 읽기 전용이 된다",
+    "faults": "PG가 돈을 받고 침묵한다: 모든 사고 × 승인·조회·취소",
+    "concurrency": "동시에 여럿이: 승인, 환불, 두 동사의 모든 순서",
+    "webhooks": "웹훅이 반복되고 뒤섞이고 사라지고 늦고 위조된다",
+    "world": "하나의 씨앗으로 움직이는 모의 세계",
+    "model": "모든 (상태 × 동사 × PG의 말)",
+}
+INTRO = """# 증명
+
+돈은 사라지지 않고 두 번 나가지 않는다. 이 표는 `python3 run.py proofs`가 직접 쓴 것이다.
+"""
+
+
+class Proof(Protocol):
+    NAME: str
+
+    @staticmethod
+    def run(*, seed: int, long: bool, engines: Sequence[str] = ..., say: Callable[[str], None] = ...) -> Report: ...
+
+
+def load(names: Sequence[str]) -> list[Proof]:
+    """Those of these that exist."""
+    found = [f"tests.proofs.{name}" for name in names if find_spec(f"tests.proofs.{name}")]
+    return [cast(Proof, importlib.import_module(name)) for name in found]
+
+
+def commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    return (git("rev-parse", "--short", "HEAD") or "?") + ("+" if git("status", "--porcelain", "--", "app") else "")
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+
+
+def said(number: int) -> str:
+    return f"{number:,}"
+
+
+def page(reports: Sequence[Report], seed: int) -> str:
+    rows = ["| 증명 | 무엇을 | 얼마나 | 틀림 | 초 |", "|---|---|---|--:|--:|"]
+    for report in reports:
+        counts = ", ".join(f"{name} {said(number)}" for name, number in report.counts.items())
+        wrong = sum(map(len, report.wrong.values()))
+        rows.append(f"| `{report.name}` | {WHAT[report.name]} | {counts} | {wrong} | {report.seconds:,.0f} |")
+    facts = [
+        f"- 씨앗 `{seed}`, 커밋 `{commit()}`, {now().astimezone(KST):%Y-%m-%d %H:%M} KST",
+        f"- 기계: {machine()}",
+        f"- 다시 하려면: `python3 run.py proofs --seed {seed}`",
+        "- 엔진: SQLite와 PostgreSQL. `world`와 `model`은 SQLite만 쓴다",
+    ]
+    notes = [f"- `{report.name}`: {note}" for report in reports for note in report.notes]
+    broken = [f"- `{report.name}` {kind}: {its}" for report in reports for kind, its in report.wrong.items()]
+    parts = [INTRO, *facts, "", *rows, ""]
+    parts += ["## 잰 것", "", *notes, ""] if notes else []
+    parts += ["## 틀린 것", "", *broken, ""] if broken else []
+    return "\n".join(parts)
+
+
+def main() -> int:
+    words = argparse.ArgumentParser(prog="python -m tests.proofs")
+    words.add_argument("--seed", type=int, default=None)
+    words.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; all when none is named")
+    given = words.parse_args()
+    if strange := set(given.names) - set(NAMES):
+        words.error(f"no such proof: {', '.join(sorted(strange))}")
+    seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
+    logging.getLogger("app").setLevel(logging.CRITICAL)  # the app complains about every accident, rightly
+    print(f"seed {seed}, commit {commit()}, {machine()}", flush=True)
+    reports = []
+    for proof in load(given.names or NAMES):
+        began = time.monotonic()
+        report = proof.run(seed=seed, long=True, say=lambda line: print(f"  {line}", flush=True))
+        report.seconds = report.seconds or time.monotonic() - began
+        reports.append(report)
+        print(f"{report.name}: {report.counts}, wrong: {report.wrong or 0}, {report.seconds:.0f} s", flush=True)
+    if not given.names:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page(reports, seed), encoding="utf-8")
+        print(PAGE)
+    return 1 if any(report.wrong for report in reports) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

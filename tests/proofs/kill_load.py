@@ -1,0 +1,141 @@
+"""Buyers and admins who keep coming while the server dies: each step is bounded, and tried again as people do."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from sqlmodel import col, select
+
+from app import auth
+from app.db import Database
+from app.models import ApiToken, Payment, Prompt, Refund, RefundStatus, Status, User
+
+PROMPTS = 40
+TRIES = 40
+FAULTS = (("confirm", "reset", "after"), ("confirm", "status", "before"), ("cancel", "reset", "after"))
+
+
+async def people(url: str, buyers: int) -> None:
+    """Buyers and one admin with tokens for the API, and a shop large enough that they do not run out of wishes."""
+    db = Database(url)
+    async with db.write() as session:
+        for name in (*(f"buyer{number}" for number in range(buyers)), "boss"):
+            person = User(email=f"{name}@load.example", password_hash="-", name="김찐", phone="01012345678")
+            person.is_admin = name == "boss"
+            session.add(person)
+            await session.flush()
+            assert person.id
+            session.add(ApiToken(user_id=person.id, digest=auth.digest(name)))
+        for number in range(PROMPTS):
+            price = 1_000 * (number % 9 + 1)
+            title = f"프롬프트 {number}"
+            session.add(Prompt(title=title, category="글", summary="-", preview="-", body="본문", price=price))
+    await db.close()
+
+
+@dataclass
+class Load:
+    shop: str
+    pg: str
+    dice: random.Random
+    counts: Counter[str] = field(default_factory=Counter)
+    taken: list[str] = field(default_factory=list)  # orders that were paid, as far as their buyers know
+    promised: dict[str, str] = field(default_factory=dict)  # refund key -> its order: the server said "done"
+    over: bool = False
+
+    async def run(self, buyers: int, admins: int) -> None:
+        limits = httpx.Limits(max_connections=4 * (buyers + admins))
+        async with httpx.AsyncClient(timeout=8, limits=limits, verify=False) as client:  # noqa: S501 (no TLS here)
+            self.client = client
+            crowd = [self.keep(self.buy, f"buyer{number}") for number in range(buyers)]
+            crowd += [self.keep(self.refund, "boss") for _ in range(admins)]
+            await asyncio.gather(*crowd, self.keep(self.spoil, ""))
+
+    async def keep(self, act: Callable[[str], Awaitable[None]], who: str) -> None:
+        while not self.over:
+            await act(who)
+            await asyncio.sleep(self.dice.uniform(0, 0.1))
+
+    async def ask(self, method: str, path: str, who: str = "", **options: Any) -> httpx.Response | None:
+        """Of our server; again and again while it is down. None when somebody gives up."""
+        headers = options.pop("headers", {}) | ({"Authorization": f"Bearer {who}"} if who else {})
+        for _ in range(TRIES):
+            self.counts["requests"] += 1
+            try:
+                answer = await self.client.request(method, self.shop + path, headers=headers, **options)
+            except httpx.HTTPError:
+                self.counts["cut off"] += 1
+            else:
+                self.counts["answered"] += 1
+                self.counts["5xx"] += answer.status_code >= 500
+                if answer.status_code < 500:
+                    return answer
+            if self.over:
+                return None
+            await asyncio.sleep(self.dice.uniform(0.3, 1))
+        return None
+
+    async def buy(self, who: str) -> None:
+        order = {"prompt_id": self.dice.randint(1, PROMPTS), "payment_method": "card"}
+        answer = await self.ask("POST", "/api/payment/prepare", who, json=order)
+        if answer is None or answer.status_code != 201:
+            return
+        told = answer.json()
+        steps = told["next"]["steps"]
+        window = {"clientKey": steps[0][1], **steps[1][1], **steps[2][1]}
+        opened = await self.client.post(f"{self.pg}/toss/_open", json=window)
+        key, order_id = opened.json()["paymentKey"], told["order_id"]
+        button = self.dice.choice(("authenticate",) * 8 + ("over-limit", "close", ""))
+        if not button:
+            return  # walks away
+        pressed = await self.client.post(f"{self.pg}/toss/_window/{key}/{button}")
+        back = pressed.headers["location"].removeprefix(self.shop)
+        ways: list[Callable[[], Awaitable[object]]] = [lambda: self.ask("GET", back)]
+        if button == "authenticate":
+            said = {"order_id": order_id, "pg_transaction_id": key, "amount": told["amount"]}
+            ways.append(lambda: self.ask("POST", "/api/payment/complete", who, json=said))
+        if self.dice.random() < 0.3:
+            await asyncio.gather(*(way() for way in ways))  # two tabs at once
+        else:
+            await self.dice.choice(ways)()
+        seen = await self.ask("GET", f"/api/payment/{order_id}", who)
+        if seen is not None and seen.json()["payment"]["status"] == "completed":
+            self.counts["payments"] += 1
+            self.taken.append(order_id)
+
+    async def refund(self, who: str) -> None:
+        """A part or all; the same key until there is an answer."""
+        if not self.taken:
+            await asyncio.sleep(0.2)
+            return
+        order_id = self.dice.choice(self.taken)
+        key = f"load-{self.dice.getrandbits(64):x}"
+        said: dict[str, Any] = {"reason": "단순변심"}
+        if self.dice.random() < 0.6:
+            said["amount"] = self.dice.choice((100, 300, 700))
+        headers = {"Idempotency-Key": key}
+        answer = await self.ask("POST", f"/api/payment/{order_id}/refund", who, json=said, headers=headers)
+        if answer is not None and answer.status_code == 200:
+            self.counts["refunds"] += 1
+            self.promised[key] = order_id
+
+    async def spoil(self, _who: str) -> None:
+        """Now and then the PG loses an answer too."""
+        await asyncio.sleep(self.dice.uniform(0.5, 1.5))
+        call, kind, when = self.dice.choice(FAULTS)
+        await self.client.put(f"{self.pg}/_faults/toss/{call}", json={"kind": kind, "when": when})
+        self.counts["answers lost by the PG"] += 1
+
+    async def broken(self, db: Database) -> list[str]:
+        """What the server had said and did not keep."""
+        async with db.read() as session:
+            kept = (Status.COMPLETED, Status.REFUNDED)
+            found = select(Payment.order_id).where(col(Payment.status).in_(kept))
+            paid = set((await session.exec(found)).all())
+            done = select(Refund.key).where(col(Refund.status) == RefundStatus.DONE)
+            back = set((await session.exec(done)).all())
+        return [one for one in self.taken if one not in paid] + [key for key in self.promised if key not in back]

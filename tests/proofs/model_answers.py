@@ -1,0 +1,72 @@
+"""Everything that a PG can say, for the walk through the model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.gateways import Cancellation, Declined, InDoubt, Receipt
+from app.models import Payment, Refund
+
+PRICE, KEY = 10_000, "paid-key"
+
+
+class Script:
+    """A PG that says what it is told to. Not a Gateway: those register themselves."""
+
+    name = "toss"
+    canceled_codes = frozenset({"USER_CANCEL"})
+
+    def __init__(self) -> None:
+        self.says: Callable[[Payment, Refund | None], Receipt] = lambda payment, _: Receipt(
+            status="absent", order_id=payment.order_id
+        )
+
+    async def find(self, payment: Payment) -> Receipt:
+        """A look never hears a no: whatever is not the truth is a doubt."""
+        try:
+            return self.says(payment, None)
+        except Declined as no:
+            raise InDoubt(no.code) from no
+
+    async def confirm(self, payment: Payment) -> Receipt:
+        return self.says(payment, None)
+
+    async def cancel(self, payment: Payment, refund: Refund) -> Receipt:
+        return self.says(payment, refund)
+
+    def sentence(self, code: str) -> str:
+        return code
+
+
+def answers() -> dict[str, Callable[[Payment, Refund | None], Receipt]]:
+    """Everything a PG can say of an order; `refund` is the one it is asked for, which a yes then shows."""
+
+    def says(status: str, paid: int = PRICE, canceled: Sequence[int] = (), **lie: str) -> Any:
+        def answer(payment: Payment, refund: Refund | None) -> Receipt:
+            back = [Cancellation(f"back-{number}", amount) for number, amount in enumerate(canceled)]
+            back += [Cancellation(f"mine-{refund.id}", refund.amount)] if refund else []
+            facts: dict[str, Any] = {"order_id": payment.order_id, "transaction_id": KEY, "paid": paid} | lie
+            return Receipt(status=status, canceled=tuple(back), **facts)  # type: ignore[arg-type]
+
+        return answer
+
+    def raises(error: Exception) -> Any:
+        def answer(_payment: Payment, _refund: Refund | None) -> Receipt:
+            raise error
+
+        return answer
+
+    plain = ("open", "authenticated", "waiting", "failed", "expired", "absent")
+    return {
+        **{status: says(status) for status in plain},
+        "paid": says("paid"),
+        "paid, part gone": says("paid", canceled=(3000,)),
+        "paid, all gone in parts": says("paid", canceled=(3000, 7000)),
+        "paid, another amount": says("paid", paid=9000),
+        "paid, another order": says("paid", order_id="x" * 24),
+        "paid in dollars": says("paid", currency="USD"),
+        "canceled": says("canceled", canceled=(PRICE,)),
+        "canceled, never paid": says("canceled", paid=PRICE),
+        "no": raises(Declined("REJECT_CARD_PAYMENT", "한도 초과")),
+        "not now": raises(Declined("NOT_AVAILABLE_BANK", "점검", "try_again")),
+        "silence": raises(InDoubt("ReadTimeout")),
+    }

@@ -1,0 +1,19 @@
+"""The short run of `crash.py`."""
+
+import pytest
+
+from tests.proofs import crash
+
+
+@pytest.mark.timeout(300)
+def test_a_process_that_dies_anywhere_loses_nothing_and_takes_nothing_twice(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DATABASE_URL", postgres)
+    report = crash.run(seed=1, long=False)
+    assert report.wrong == {}
+    assert report.counts["sqlite points visited"] == report.counts["sqlite crash points"] > 100
+    assert report.counts["postgresql points visited"] * 3 >= report.counts["postgresql crash points"] - 2
+    assert report.counts["sqlite random schedules"] + report.counts["postgresql random schedules"] == 20
+    assert report.counts["sqlite deaths"] >= report.counts["sqlite points visited"]
+    assert max(report.counts[f"{engine} longest wait"] for engine in ("sqlite", "postgresql")) <= 60

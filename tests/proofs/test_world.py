@@ -1,0 +1,22 @@
+"""A simulated world, in short. The whole: python -m tests.proofs world"""
+
+import pytest
+
+from tests.proofs import world
+
+
+@pytest.mark.timeout(180)
+def test_a_world_of_accidents_keeps_its_books() -> None:
+    report = world.run(seed=1, long=False)
+    assert report.wrong == {}
+    assert report.counts["payments"] >= world.SHORT
+    assert {"restart", "refund", "webhook", "reconcile", "call lost after", "late arrival"} <= set(report.counts)
+
+
+def test_a_seed_decides_everything() -> None:
+    """A world that breaks can be played again."""
+    told: list[list[str]] = [[], []]
+    for lines in told:
+        world.worlds([7], 8, lines.append)
+    assert told[0] == told[1]
+    assert len(told[0]) > 20
