@@ -89,9 +89,6 @@ def test_no_secret_is_shown() -> None:
         ({"TOSS_API_URL": "http://localhost:9000/toss"}, "TOSS_API_URL"),
         ({"TOSS_SDK_URL": "http://localhost:9000/toss/v2/standard"}, "TOSS_SDK_URL"),
         ({"TOSS_API_URL": "api.tosspayments.com"}, "TOSS_API_URL"),
-        ({"BASE_URL": ""}, "BASE_URL"),
-        ({"BASE_URL": "http://shop.example"}, "BASE_URL"),
-        ({"BASE_URL": "shop.example"}, "BASE_URL"),
     ],
 )
 def test_production_refuses_what_must_not_face_the_public(changed: dict[str, str], sentence: str) -> None:
@@ -103,6 +100,16 @@ def test_production_refuses_what_must_not_face_the_public(changed: dict[str, str
 
 def test_production_starts_with_good_settings() -> None:
     read_settings(PRODUCTION).check()
+
+
+def test_production_warns_when_buyers_could_not_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    for url in ("", "http://shop.example", "shop.example"):
+        caplog.clear()
+        create_app(read_settings(PRODUCTION | {"BASE_URL": url}))
+        assert "BASE_URL" in caplog.text, url
+    caplog.clear()
+    create_app(read_settings(PRODUCTION))
+    assert caplog.text == ""
 
 
 def test_a_misspelt_environment_is_not_taken_for_development() -> None:
