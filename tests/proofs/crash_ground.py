@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ KEYS = {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbo
 CARD = ("test_sk_sandbox", "")  # how the PG knows us
 
 
+MIGRATING = threading.Lock()
+
+
+def tell_story(url: str) -> None:
+    """One database at a time: Alembic keeps what it is doing in the module, and two threads would wait for ever."""
+    with MIGRATING:
+        _tell_story(url)
+
+
 @contextlib.contextmanager
 def database(engine: str) -> Iterator[str]:
     """A SQLite file in memory, or a database of its own on a real PostgreSQL; gone afterwards."""
@@ -31,7 +41,7 @@ def database(engine: str) -> Iterator[str]:
         with postgres_server() as server:
             url = create_database(server, name)
             try:
-                _tell_story(url)
+                tell_story(url)
                 yield url
             finally:
                 drop_database(server, name)
@@ -39,7 +49,7 @@ def database(engine: str) -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="jjinbubu-proof-", dir=memory()))
     try:
         url = f"sqlite:///{directory / 'app.db'}"
-        _tell_story(url)
+        tell_story(url)
         yield url
     finally:
         shutil.rmtree(directory, ignore_errors=True)

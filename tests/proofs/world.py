@@ -31,6 +31,7 @@ from tests.proofs.world_house import BEGIN, House, databases, frozen, house, one
 
 NAME = "world"
 SIZES = {False: 75, True: 250}  # payments a world, in a short run and in a long one
+WINDOW = 50 * 60.0  # seconds after which every window at the PG has ended
 ROUNDS = 400  # passes of the reconciler after which everything must have settled
 SHORT, LONG = 150, 100_000  # payments
 
@@ -132,6 +133,7 @@ class World:
         actors.done["PG calls"] += self.house.network.calls
 
     async def settle(self) -> None:
+        self.house.pass_time(WINDOW)
         for _ in range(ROUNDS):
             due = self.watch.next_check()
             if due is None and not self.watch.unread():
