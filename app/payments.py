@@ -153,10 +153,13 @@ async def _claim(till: Till, order_id: str, handed: Handed) -> bool:
     return True
 
 
-async def ask_to_confirm(till: Till, payment: Payment, actor: str) -> Payment:
+async def ask_to_confirm(till: Till, payment: Payment, actor: str, *, repeat: bool = False) -> Payment:
+    """A "not now" to a repeat says nothing of the first request, which may still be on its way."""
     try:
         receipt = await till.gateway_for(payment).confirm(payment)
     except Declined as no:
+        if repeat and no.why != "declined":
+            return await _doubt(till, payment.order_id, InDoubt(no.code, no.message), actor)
         return await _decline(till, payment.order_id, no, actor)
     except InDoubt as silence:
         return await _doubt(till, payment.order_id, silence, actor)
@@ -222,9 +225,12 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Paym
         event = _move_to(payment, receipt, actor)
         if event:
             session.add(event)
-        owed = await _deliver(till, session, payment, was) if event and event.kind == "completed" else None
+        completed = event is not None and event.kind == "completed"
+        owed = await _deliver(till, session, payment, was, receipt) if completed else None
         await _read_webhooks(session, payment)
         await rest(session, payment)
+        if payment.next_check_at is None and payment.refundable and await refunds.unclaimed(session, payment, receipt):
+            payment.check_later()  # given back without us: not at rest before it is a refund of ours
     if owed:
         payment, _ = await refunds.send(till, payment, owed)
     return payment
@@ -277,9 +283,11 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
     )
 
 
-async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status) -> Refund | None:
+async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status, receipt: Receipt) -> Refund | None:
     """Unlock the prompt; when we cannot keep the money for it, a whole refund instead, once, with the reason."""
     assert payment.id is not None, "a completed payment is stored"
+    if receipt.left <= 0:
+        return None  # all of it went back already
     if payment.paid_amount != payment.amount:
         reason = f"PG가 받은 금액 ₩{payment.paid_amount:,}이 주문과 달라 자동 환불"
     elif was == Status.CANCELED:
@@ -289,4 +297,4 @@ async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Sta
     else:
         session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
         return None
-    return await refunds.reserve(till, session, payment, payment.paid_amount, reason, "undeliverable", "system")
+    return await refunds.reserve(till, session, payment, payment.paid_amount, reason, refunds.UNDELIVERABLE, "system")

@@ -37,7 +37,6 @@ async def reconcile(till: Till, limit: int = 200) -> list[Payment]:
     found = await asyncio.gather(
         *(take_up(order_id, False) for order_id in due), *(take_up(one, True) for one in probe)
     )
-    await _wake(till, answered)
     return [payment for payment in found if payment and payment.next_check_at is None]
 
 
@@ -60,8 +59,9 @@ async def _take_up(till: Till, order_id: str, early: bool, answered: set[str]) -
         if not await lease(till, order_id, early=early):
             return None
         payment = await settle(till, order_id, "reconciler")
-        if not payment.awaiting_answer:
+        if not payment.awaiting_answer and payment.gateway not in answered:
             answered.add(payment.gateway)
+            await _wake(till, payment.gateway)
         return payment
     except InDoubt as silence:
         log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
@@ -70,11 +70,9 @@ async def _take_up(till: Till, order_id: str, early: bool, answered: set[str]) -
     return None
 
 
-async def _wake(till: Till, answered: set[str]) -> None:
+async def _wake(till: Till, gateway: str) -> None:
     """A PG that speaks again is asked about everything it has left open."""
-    if not answered:
-        return
-    waiting = (col(Payment.gateway).in_(answered), col(Payment.awaiting_answer), col(Payment.next_check_at) > now())
+    waiting = (col(Payment.gateway) == gateway, col(Payment.awaiting_answer), col(Payment.next_check_at) > now())
     before = col(Payment.checked_at) < now() - PROBE  # asked while it was silent, not just now
     async with till.db.write() as session:
         await session.exec(update(Payment).where(*waiting, before).values(next_check_at=now()))

@@ -13,6 +13,8 @@ from app.models import Payment, Purchase, Refund, RefundStatus
 from app.till import Refused, Till, find, rest
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
+UNDELIVERABLE = "undeliverable"
+"""The key of the refund that we owe because we cannot deliver: it is asked for until the PG gives a reason why not."""
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 
@@ -60,12 +62,17 @@ async def reserve(
     return entry
 
 
-async def send(till: Till, payment: Payment, entry: Refund) -> tuple[Payment, Refund]:
-    """Ask the PG to give it back, and write the answer. Safe to repeat: the PG knows the refund by its key."""
+async def send(till: Till, payment: Payment, entry: Refund, *, repeat: bool = False) -> tuple[Payment, Refund]:
+    """Ask the PG to give it back, and write the answer. Safe to repeat: the PG knows the refund by its key.
+
+    A "not now" to a repeat says nothing of the first request, which may still be on its way.
+    """
     try:
         receipt = await till.gateway_for(payment).cancel(payment, entry)
     except Declined as no:
-        return await _close(till, payment, entry, RefundStatus.FAILED, code=no.code, message=no.message)
+        stays_owed = no.why != "declined" and (repeat or entry.key == UNDELIVERABLE)
+        status = RefundStatus.IN_DOUBT if stays_owed else RefundStatus.FAILED
+        return await _close(till, payment, entry, status, code=no.code, message=no.message)
     except InDoubt as silence:
         return await _close(till, payment, entry, RefundStatus.IN_DOUBT, code=silence.code)
     return await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
@@ -85,7 +92,7 @@ async def _close(
         payment = await find(session, payment.order_id, lock=True)
         entry = await session.get_one(Refund, entry.id)
         if receipt:
-            mine = [given for given in await _unclaimed(session, payment, receipt) if given.amount == entry.amount]
+            mine = [given for given in await unclaimed(session, payment, receipt) if given.amount == entry.amount]
             if mine:
                 entry.pg_transaction_id = mine[-1].transaction_id
             else:  # it says yes, and its own book does not show it
@@ -106,7 +113,7 @@ async def _close(
     return payment, entry
 
 
-async def _unclaimed(session: AsyncSession, payment: Payment, receipt: Receipt) -> list[Cancellation]:
+async def unclaimed(session: AsyncSession, payment: Payment, receipt: Receipt) -> list[Cancellation]:
     """What the PG gave back that none of our finished refunds stands for."""
     claimed = {entry.pg_transaction_id for entry in await _refunds(session, payment, RefundStatus.DONE)}
     return [given for given in receipt.canceled if given.transaction_id not in claimed]
@@ -153,15 +160,17 @@ async def settle(till: Till, payment: Payment, receipt: Receipt, actor: str) -> 
     """
     async with till.db.read() as session:
         entries = await _refunds(session, payment, *OPEN)
-        unclaimed = await _unclaimed(session, payment, receipt)
+        strange = await unclaimed(session, payment, receipt)
     for entry in entries:
-        found = next((given for given in unclaimed if given.amount == entry.amount), None)
+        found = next((given for given in strange if given.amount == entry.amount), None)
         if found:
-            unclaimed.remove(found)
+            strange.remove(found)
             payment, _ = await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
+        elif receipt.status in ("paid", "canceled") and entry.amount > receipt.left:
+            payment, _ = await _close(till, payment, entry, RefundStatus.FAILED, code="NOTHING_LEFT")
         else:
-            payment, _ = await send(till, payment, entry)
-    for given in unclaimed:
+            payment, _ = await send(till, payment, entry, repeat=True)
+    for given in strange:
         payment = await _adopt(till, payment, given, receipt, actor)
     return payment
 

@@ -24,7 +24,7 @@ async def settle(till: Till, order_id: str, actor: str) -> Payment:
     receipt = await till.gateway_for(payment).find(payment)
     if receipt.status == "authenticated" and payment.status in (Status.CONFIRMING, Status.IN_DOUBT):
         # Our confirm never arrived, or its answer got lost: the same key brings the first answer, or makes the first.
-        return await payments.ask_to_confirm(till, payment, actor)
+        return await payments.ask_to_confirm(till, payment, actor, repeat=True)
     payment = await payments.write(till, order_id, receipt, actor)
     return await refunds.settle(till, payment, receipt, actor)
 

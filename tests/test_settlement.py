@@ -239,3 +239,69 @@ def test_a_refund_that_died_before_the_pg_was_asked_is_taken_up(
     house.run(reconciler.reconcile, house.till)
     assert house.payment(checkout.order_id).status == "refunded"
     assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+
+
+def console_cancel(sandbox: Sandbox, payment_key: str, **body: object) -> None:
+    """Somebody gives money back in the PG's own console."""
+    url = f"/toss/v1/payments/{payment_key}/cancel"
+    answer = sandbox.http.post(url, auth=("test_sk_sandbox", ""), json={"cancelReason": "콘솔"} | body)
+    answer.raise_for_status()
+
+
+def test_a_not_now_to_a_repeat_is_no_answer_to_the_first(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """The first request may still be on its way: were it taken for failed, a second press would pay twice."""
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "reset", when="before")
+    cashier.refund(admin, checkout, amount="3000")
+    sandbox.fault("cancel", "code", code="FORBIDDEN_CONSECUTIVE_REQUEST")
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert [refund.status for refund in house.refunds(checkout.order_id)] == ["in_doubt"]
+    assert house.payment(checkout.order_id).refunded_amount == 3000, "still reserved"
+    assert cashier.refund(admin, checkout, amount="3000").status_code == 409
+
+
+def test_a_refund_that_the_console_overtook_ends_and_the_books_agree(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "reset", when="before")
+    cashier.refund(admin, checkout, amount="3000")
+    console_cancel(sandbox, checkout.payment_key)
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    told = [(refund.amount, refund.status, refund.failure_code) for refund in house.refunds(checkout.order_id)]
+    assert told == [(3000, "failed", "NOTHING_LEFT"), (10_000, "done", None)]
+    assert house.payment(checkout.order_id).status == "refunded"
+    assert story.BODY not in buyer.get(f"/prompts/{story.PROMPT}").text
+
+
+def test_what_we_owe_stays_owed_while_the_bank_is_shut(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer), amount={"currency": "KRW", "value": 100})
+    cashier.press(checkout)
+    body = {"paymentKey": checkout.payment_key, "orderId": checkout.order_id, "amount": 100}
+    sandbox.http.post("/toss/v1/payments/confirm", auth=("test_sk_sandbox", ""), json=body).raise_for_status()
+    sandbox.fault("cancel", "code", code="NOT_AVAILABLE_BANK")
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert [refund.status for refund in house.refunds(checkout.order_id)] == ["in_doubt"]
+    assert house.payment(checkout.order_id).next_check_at, "it is asked for again"
+
+
+def test_money_that_came_and_went_while_we_were_in_doubt_opens_nothing(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "reset", when="after")
+    buyer.get(checkout.back)
+    console_cancel(sandbox, checkout.payment_key, cancelAmount=4000)
+    console_cancel(sandbox, checkout.payment_key, cancelAmount=6000)
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.purchases(checkout.order_id) == []
+    assert [refund.amount for refund in house.refunds(checkout.order_id)] == [4000, 6000]
+    assert house.payment(checkout.order_id).status == "refunded"
+    assert house.payment(checkout.order_id).next_check_at is None

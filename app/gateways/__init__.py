@@ -41,6 +41,11 @@ class Receipt:
     code: str | None = None
     message: str | None = None
 
+    @property
+    def left(self) -> int:
+        """Whole won that the PG still holds of what it took."""
+        return self.paid - sum(given.amount for given in self.canceled)
+
 
 @dataclass(frozen=True)
 class Redirect:
