@@ -45,7 +45,10 @@ def rules() -> dict[str, SelectOfScalar[str]]:
         "환불 합계가 받은 금액을 넘지 않는다": order.where(held > col(Payment.paid_amount)),
         "돈을 받은 결제만 완료나 환불이다": order.where(settled_well != (col(Payment.paid_amount) > 0)),
         "완료된 결제는 프롬프트를 열었거나 전액을 돌려주는 중이다": order.where(
-            col(Payment.status) == Status.COMPLETED, ~live, held < col(Payment.paid_amount)
+            col(Payment.status) == Status.COMPLETED,
+            ~live,
+            held < col(Payment.paid_amount),
+            col(Payment.next_check_at).is_(None),  # what the PG gave back by itself is on its way into our books
         ),
         "열린 프롬프트에는 완료된 결제가 있다": order.where(live, col(Payment.status) != Status.COMPLETED),
         "주문과 다른 금액으로는 프롬프트를 열지 않는다": order.where(
