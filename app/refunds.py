@@ -91,13 +91,15 @@ async def _close(
     async with till.db.write() as session:
         payment = await find(session, payment.order_id, lock=True)
         entry = await session.get_one(Refund, entry.id)
+        if entry.status not in OPEN:  # someone else heard the answer first
+            return payment, entry
         if receipt:
             mine = [given for given in await unclaimed(session, payment, receipt) if given.amount == entry.amount]
             if mine:
                 entry.pg_transaction_id = mine[-1].transaction_id
             else:  # it says yes, and its own book does not show it
                 status, code = RefundStatus.IN_DOUBT, "REFUND_NOT_SHOWN"
-        if entry.status not in OPEN or entry.status == status:
+        if entry.status == status:
             return payment, entry
         entry.status, entry.failure_code, entry.failure_message = status, code, message
         session.add(payment.tell(f"refund_{status}", entry.requested_by, amount=entry.amount, note=code))

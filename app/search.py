@@ -50,11 +50,6 @@ class Filter(Form):
             raise PydanticCustomError("dates", "시작일이 종료일보다 늦습니다.")
         return self
 
-    @property
-    def newest_first(self) -> bool:
-        """New payments belong at the top of this page."""
-        return self.sort == "-created_at" and not self.cursor
-
     def query_string(self, **changes: str) -> str:
         """The filter as a URL's query, without what is empty."""
         typed = self.model_dump(by_alias=True, exclude_defaults=True, mode="json") | changes

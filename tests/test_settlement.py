@@ -305,3 +305,21 @@ def test_money_that_came_and_went_while_we_were_in_doubt_opens_nothing(
     assert [refund.amount for refund in house.refunds(checkout.order_id)] == [4000, 6000]
     assert house.payment(checkout.order_id).status == "refunded"
     assert house.payment(checkout.order_id).next_check_at is None
+
+
+def test_an_answer_that_comes_second_does_not_claim_another_movement(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """Two callers hear of one refund. The later must not take an equal amount that belongs to something else."""
+    checkout = cashier.buy(buyer)
+    cashier.refund(admin, checkout, amount="3000")
+    [first] = house.refunds(checkout.order_id)
+    console_cancel(sandbox, checkout.payment_key, cancelAmount=3000)
+    payment = house.payment(checkout.order_id)
+    receipt = house.run(house.till.gateways["toss"].find, payment)
+    assert len(receipt.canceled) == 2
+    house.run(refunds._close, house.till, payment, first, "done", receipt=receipt)
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    told = [refund.pg_transaction_id for refund in house.refunds(checkout.order_id)]
+    assert told == [given.transaction_id for given in receipt.canceled]
+    assert house.payment(checkout.order_id).refunded_amount == sandbox.ledger(checkout.order_id)["refunded"] == 6000
