@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-if sys.version_info < (3, 11):  # noqa: UP036
+if sys.version_info < (3, 11):
     sys.exit("Python 3.11 이상이 필요합니다 / needs Python 3.11 or newer: python3.12 run.py")
 
 HERE = Path(__file__).resolve().parent

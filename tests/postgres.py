@@ -88,7 +88,7 @@ def start() -> tuple[subprocess.Popen[bytes], str]:
 
 def memory() -> str | None:
     """A directory in memory, where cloning a database is up to 25 times faster; None where it is too small (Docker)."""
-    shm = Path("/dev/shm")  # noqa: S108
+    shm = Path("/dev/shm")
     return str(shm) if shm.is_dir() and shutil.disk_usage(shm).free > 2 << 30 else None
 
 

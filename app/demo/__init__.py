@@ -75,7 +75,7 @@ async def _add_payments(db: Database, count: int, seed: int, say: Say) -> None:
     today = (now() - timedelta(hours=1)).astimezone(KST).date()  # an hour: the last payments must have ended, too
     origin = datetime(today.year, today.month, today.day, tzinfo=UTC) - timedelta(days=DAYS + 1)
     history = await _begin(db, seed, origin)
-    times = slots(Random(f"{seed} when"), origin, count)  # noqa: S311  made-up data, the same for the same seed
+    times = slots(Random(f"{seed} when"), origin, count)
     large, done = count >= LARGE, 0
     opened = open_sqlite(db, alone=large) if db.is_sqlite else open_postgres(db)
     async with opened as store, rebuilding_indexes(store, say) if large else nullcontext():
@@ -98,7 +98,7 @@ async def _begin(db: Database, seed: int, origin: datetime) -> History:
         users = (await session.exec(select(func.max(User.id)))).one() or 0
         payments = (await session.exec(select(func.max(Payment.id)))).one() or 0
         emails = set((await session.exec(select(User.email))).all())
-    chance = Random(f"{seed} after {payments}")  # noqa: S311
+    chance = Random(f"{seed} after {payments}")
     return History(
         chance,
         origin,

@@ -24,7 +24,7 @@ class Sqlite:
 
     async def insert(self, table: str, rows: list[Row]) -> None:
         names, marks = ", ".join(f'"{name}"' for name in COLUMNS[table]), ", ".join("?" * len(COLUMNS[table]))
-        self.driver.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)  # noqa: S608
+        self.driver.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)
 
 
 class Postgres(Sqlite):
@@ -85,7 +85,7 @@ async def open_postgres(db: Database) -> AsyncIterator[Postgres]:
             yield store
             for table in NUMBERED:  # their ids did not come from the sequence
                 reach = f"setval(pg_get_serial_sequence('\"{table}\"', 'id'), max(id))"
-                await store.run(f'SELECT {reach} FROM "{table}"')  # noqa: S608
+                await store.run(f'SELECT {reach} FROM "{table}"')
 
 
 @asynccontextmanager

@@ -93,7 +93,7 @@ class Shop:
         """A state that would take an hour to reach. Only on SQLite."""
         changes = ", ".join(f"{name} = :{name}" for name in columns)
         with self.database() as db:
-            db.execute(f"UPDATE payment SET {changes} WHERE order_id = :it", columns | {"it": order_id})  # noqa: S608
+            db.execute(f"UPDATE payment SET {changes} WHERE order_id = :it", columns | {"it": order_id})
 
     def repeat(self, order_id: str, times: int) -> None:
         """As many more payments like this one. Only on SQLite."""
@@ -103,7 +103,7 @@ class Shop:
             del payment["id"]
             names, marks = ", ".join(payment), ", ".join(f":{name}" for name in payment)
             copies = [payment | {"order_id": new_order_id()} for _ in range(times)]
-            db.executemany(f"INSERT INTO payment ({names}) VALUES ({marks})", copies)  # noqa: S608
+            db.executemany(f"INSERT INTO payment ({names}) VALUES ({marks})", copies)
 
     @contextmanager
     def database(self) -> Iterator[sqlite3.Connection]:

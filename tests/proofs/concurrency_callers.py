@@ -34,7 +34,7 @@ def around(settings: Settings, till: Till) -> httpx.AsyncClient:
         await app({**scope, "state": dict(state)}, receive, send)
 
     transport = httpx.ASGITransport(enter, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://testserver", trust_env=False, timeout=None)  # noqa: S113
+    return httpx.AsyncClient(transport=transport, base_url="http://testserver", trust_env=False, timeout=None)
 
 
 async def confirm(url: str, callers: int, name: str, report: Report) -> None:

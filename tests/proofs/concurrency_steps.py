@@ -86,7 +86,7 @@ SCENES: dict[str, Callable[[House, User], Awaitable[Scene]]] = {
 
 async def _hear(scene: Scene) -> None:
     till = scene.house.till
-    told = f'{{"orderId": "{scene.order_id}", "at": "{random.random()}"}}'  # noqa: S311
+    told = f'{{"orderId": "{scene.order_id}", "at": "{random.random()}"}}'
     if order_id := await inbox.receive(till, till.gateways["toss"], {}, told.encode()):
         await inbox.look(till, order_id)
 
@@ -136,7 +136,7 @@ async def rest(scene: Scene) -> bool:
 
 
 async def _all(url: str, seed: int, most: int | None, name: str, report: Report) -> None:
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     wanted = list(product(SCENES, VERBS, VERBS))
     dice.shuffle(wanted)
     met, names = 0, dict[str, str]()

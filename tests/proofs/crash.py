@@ -89,7 +89,7 @@ class Trial:
 
     def random_ones(self, points: dict[str, list[str]]) -> Iterator[Plan]:
         """The dice know only the seed and the engine, so that a run can be repeated."""
-        dice = random.Random(f"{self.seed} {self.engine}")  # noqa: S311 (it must be repeatable)
+        dice = random.Random(f"{self.seed} {self.engine}")
         deepest = max(len(names) for names in points.values())
         for _ in range(self.share):
             scene = dice.choice(list(SCENES))

@@ -94,7 +94,7 @@ class ReadOnlyServer(Room):
 
     def alter(self, how: str) -> None:
         execute(self.server, f'ALTER DATABASE "{self.name}" {how}')
-        kick = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'"  # noqa: S608
+        kick = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'"
         execute(self.server, kick)
 
 

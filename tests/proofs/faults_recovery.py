@@ -112,7 +112,7 @@ async def _outage(url: str, clock: time_machine.Traveller, seed: int, seconds: f
         await its.people(2 * many, 0)
         users = await its.buyers()
         bought = [await its.bought(user) for user in users[:many]]
-        outage = Outage(its, random.Random(seed), how, time.time() + seconds)  # noqa: S311
+        outage = Outage(its, random.Random(seed), how, time.time() + seconds)
         its.network.weather = outage.weather
         beside = asyncio.create_task(keep_reconciling(its.till, its.settings.reconcile_every))
         # An approval that never arrived lives ten minutes at Toss: what is older than that is settled by its end.

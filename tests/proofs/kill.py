@@ -84,7 +84,7 @@ class Trial:
             self.command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
             self.env = os.environ | environment(url, pg, BASE_URL=self.shop, **QUICK)
             pg.http.put("/_settings", json={"toss_webhook_url": f"{self.shop}/webhooks/toss"}).raise_for_status()
-            self.load = Load(self.shop, pg.url, random.Random(f"{self.seed} {self.engine}"))  # noqa: S311 (not a secret)
+            self.load = Load(self.shop, pg.url, random.Random(f"{self.seed} {self.engine}"))
             asyncio.run(people(url, BUYERS))
             server = asyncio.run(self.storm(self.load))
             server.terminate()

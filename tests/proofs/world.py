@@ -155,7 +155,7 @@ class World:
 
 
 async def _play(url: str, seed: int, payments: int, clock: object, trace: Callable[[str], None]) -> Outcome:
-    dice, outcome, complaints = random.Random(seed), Outcome(seed), Complaints()  # noqa: S311
+    dice, outcome, complaints = random.Random(seed), Outcome(seed), Complaints()
     watch = Watch(url)
     logging.getLogger("app").addHandler(complaints)
     try:

@@ -207,7 +207,7 @@ async def house(url: str, *, clock: time_machine.Traveller, patience: float = -1
 @contextlib.contextmanager
 def frozen(seed: int = 0, *, tick: bool = False) -> Iterator[time_machine.Traveller]:
     """One clock for everybody, which stands still until told; and secrets that a seed repeats."""
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     with (
         time_machine.travel(BEGIN, tick=tick) as clock,
         patch.object(secrets, "choice", dice.choice),
