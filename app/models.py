@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy import JSON, CheckConstraint, Index, String, text
 from sqlalchemy import Enum as SqlEnum
 from sqlmodel import Field, SQLModel
 
@@ -52,12 +52,13 @@ MOVES: dict[str, dict[Status, Status]] = {
         (*UNSETTLED, Status.EXPIRED, Status.FAILED, Status.CANCELED),
         Status.COMPLETED,
     ),
-    "waiting": dict.fromkeys((Status.CONFIRMING, Status.IN_DOUBT), Status.WAITING),
+    "waiting": dict.fromkeys((Status.PENDING, Status.CONFIRMING, Status.IN_DOUBT), Status.WAITING),
     "doubted": {Status.CONFIRMING: Status.IN_DOUBT},
     "declined": dict.fromkeys((Status.PENDING, Status.CONFIRMING, Status.IN_DOUBT), Status.FAILED),
     "canceled": dict.fromkeys(UNSETTLED, Status.CANCELED),
     "expired": dict.fromkeys(UNSETTLED, Status.EXPIRED),
     "refunded": {Status.COMPLETED: Status.REFUNDED},
+    "returned": {Status.COMPLETED: Status.WAITING},  # the bank took the deposit back
 }
 
 # Seconds between two questions about one unsettled payment: quick while the buyer may be watching.
@@ -157,8 +158,14 @@ class Payment(SQLModel, table=True):
     refunded_amount: int = 0  # whole won: given back, or reserved by a refund that is under way
     status: Status = Field(default=Status.PENDING, sa_type=_words(Status))
     pg_transaction_id: str | None = None
+    pg_token: str | None = Field(default=None, repr=False)  # the PG's permission to take the money, good for once
+    pg_window: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # where the PG's page is while it stays open
     pg_secret: str | None = None  # what the PG's webhooks must repeat
     receipt_url: str | None = None
+    account_bank: str | None = None  # the virtual account that waits for the deposit
+    account_number: str | None = None
+    account_holder: str | None = None
+    deposit_due_at: datetime | None = None
     buyer_name: str
     buyer_email: str
     buyer_phone: str
@@ -224,6 +231,14 @@ class Refund(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
         Index("uq_refund_payment_id_key", "payment_id", "key", unique=True),
+        # One after the other: what the PG holds before each is then certain, and guards against giving back twice.
+        Index(
+            "uq_refund_open",
+            "payment_id",
+            unique=True,
+            sqlite_where=text("status IN ('requested', 'in_doubt')"),
+            postgresql_where=text("status IN ('requested', 'in_doubt')"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -233,6 +248,7 @@ class Refund(SQLModel, table=True):
     reason: str
     status: RefundStatus = Field(default=RefundStatus.REQUESTED, sa_type=_words(RefundStatus))
     requested_by: str
+    attempt: int = 0  # raised when the PG has bound an error to our key
     pg_transaction_id: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
@@ -241,9 +257,13 @@ class Refund(SQLModel, table=True):
 
     @property
     def pg_key(self) -> str:
-        """The idempotency key sent to the PG: our row's id, so a replay is harmless there too."""
+        """The idempotency key sent to the PG: our row's id, so a replay is harmless there too.
+
+        A new attempt has a new key. It is harmless because the PG compares what it holds with what we say it holds.
+        """
         assert self.id is not None, "a refund is stored before the PG is asked"
-        return f"refund-{self.id}-{self.created_at:%Y%m%d%H%M%S%f}"
+        again = f"-{self.attempt}" if self.attempt else ""
+        return f"refund-{self.id}-{self.created_at:%Y%m%d%H%M%S%f}{again}"
 
 
 class Purchase(SQLModel, table=True):

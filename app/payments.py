@@ -1,4 +1,4 @@
-"""Taking money: start, come back, confirm, and writing down what the PG says.
+"""Taking money: start, come back, confirm.
 
 Every verb has the same three phases: write the intent and commit; ask the PG with no transaction open; write the
 answer and commit. A process that dies in between leaves a row that says what was asked; `app.settlement` finishes it.
@@ -8,19 +8,16 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import refunds
+from app import receipts
 from app.clock import now
-from app.gateways import Declined, Handed, InDoubt, Receipt
-from app.models import Event, Payment, Prompt, Purchase, Refund, Status, User, Webhook
-from app.till import Refused, Till, find, owned, rest
+from app.gateways import Declined, Handed, InDoubt, Redirect, Window
+from app.models import Payment, Prompt, Status, User
+from app.till import BREATH, Refused, Till, find, owned, rest
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +27,8 @@ CONSENT = (
 )
 CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 
-# Toss keeps a window open for 30 minutes and waits 10 more for our confirm (pg/toss.md §2.4); then the PG itself has
-# forgotten an order that was never approved. Five minutes for clocks that disagree.
-# It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
-APPROVAL_WINDOW = timedelta(minutes=45)
 LONGEST_ID = 200  # letters of a PG's transaction id (pg/toss.md §3.1)
+ANOTHER_WAY = "결제를 시작하지 않았습니다. 잠시 뒤 다시 하거나 다른 결제수단을 골라 주세요."
 OWNED = "이미 보유한 프롬프트입니다."
 
 
@@ -88,6 +82,40 @@ async def start(till: Till, user: User, order: Order) -> Payment:
     return payment
 
 
+async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect | Window:
+    """What the browser does next; the same page of the PG again while it stays open. Raises Refused: no PG to go to."""
+    if payment.pg_window:
+        kept = Redirect(**payment.pg_window | {"until": datetime.fromisoformat(payment.pg_window["until"])})
+        if kept.until and kept.until > now():
+            return kept
+    gateway, circuit = till.gateway_for(payment), till.circuits[payment.gateway]
+    try:
+        step = await gateway.start(payment, return_url)
+    except InDoubt as silence:
+        circuit.silent()
+        log.warning("%s: %s", gateway.name, silence)
+        raise Refused("PG_SILENT", f"{gateway.label}에서 답이 없습니다. {ANOTHER_WAY}", 502) from silence
+    except Declined as no:
+        circuit.answered()
+        raise Refused(no.code, gateway.sentence(no.code), 402) from no
+    circuit.answered()
+    await _keep_window(till, payment.order_id, step)
+    return step
+
+
+async def _keep_window(till: Till, order_id: str, step: Redirect | Window) -> None:
+    """What the PG calls this payment, before the browser can come back from there."""
+    if step.transaction_id is None:
+        return
+    async with till.db.write() as session:
+        payment = await find(session, order_id, lock=True)
+        if payment.status != Status.PENDING:
+            return
+        payment.pg_transaction_id = step.transaction_id
+        if isinstance(step, Redirect) and step.until:
+            payment.pg_window = asdict(step) | {"until": step.until.isoformat()}
+
+
 # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -95,11 +123,14 @@ async def come_back(till: Till, order_id: str, query: Mapping[str, str]) -> Paym
     """The PG sent the buyer back with this query: confirm, or write down why not. Raises Refused."""
     async with till.db.read() as session:
         payment = await find(session, order_id)
-    handed = till.gateway_for(payment).handed(query)
-    if handed.transaction_id:
-        return await confirm(till, order_id, handed)
+    gateway = till.gateway_for(payment)
+    handed = gateway.handed(query)
+    if handed.code and gateway.charges_in_window:
+        payment = await _look(till, order_id)
     if handed.code and payment.status == Status.PENDING:
         return await _turn_back(till, order_id, handed.code)
+    if not handed.code and (handed.transaction_id or handed.token):
+        return await confirm(till, order_id, handed)
     return payment
 
 
@@ -111,42 +142,65 @@ async def confirm(till: Till, order_id: str, handed: Handed) -> Payment:
     async with till.db.read() as session:
         payment = await find(session, order_id)
     _compare(payment, handed)
-    if payment.status != Status.PENDING or not await _claim(till, order_id, handed):
+    charged = till.gateway_for(payment).charges_in_window and not handed.token
+    if payment.status != Status.PENDING or not await _claim(till, order_id, handed, charged):
         payment = await _answer(till, order_id)
         _compare(payment, handed)
-        return payment
+        return await _look(till, order_id) if charged and not payment.paid_amount else payment
     async with till.db.read() as session:
         payment = await find(session, order_id)
     return await ask_to_confirm(till, payment, "buyer")
 
 
+async def _look(till: Till, order_id: str) -> Payment:
+    """Money may have moved without us: what does the PG say? Asked at most every few seconds."""
+    async with till.db.write() as session:
+        payment = await find(session, order_id, lock=True)
+        if payment.checked_at and now() < payment.checked_at + BREATH:
+            return payment
+        payment.checked_at = now()
+        payment.next_check_at = payment.next_check_at or now() + timedelta(seconds=till.settle_after)
+    try:
+        receipt = await till.gateway_for(payment).find(payment)
+    except InDoubt as silence:
+        log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
+        return payment
+    return await receipts.write(till, order_id, receipt, "buyer")
+
+
 def _compare(payment: Payment, handed: Handed) -> None:
-    if handed.transaction_id and len(handed.transaction_id) > LONGEST_ID:
+    if any(len(given) > LONGEST_ID for given in (handed.transaction_id, handed.token) if given):
         raise Refused("TRANSACTION_MISMATCH", "결제 거래번호가 올바르지 않습니다. 결제하지 않았습니다.", 400)
     if handed.order_id not in (None, payment.order_id):
         raise Refused("ORDER_MISMATCH", "다른 주문의 결제입니다. 결제하지 않았습니다.", 400)
     if handed.amount not in (None, str(payment.amount)):
         raise Refused("AMOUNT_MISMATCH", "결제창의 금액이 주문 금액과 다릅니다. 결제하지 않았습니다.", 400)
-    if payment.pg_transaction_id not in (None, handed.transaction_id):
+    known = (payment.pg_transaction_id, handed.transaction_id), (payment.pg_token, handed.token)
+    if any(ours and theirs and ours != theirs for ours, theirs in known):
         raise Refused("TRANSACTION_MISMATCH", "이 주문은 다른 결제로 이미 처리되었습니다.")
 
 
-async def _claim(till: Till, order_id: str, handed: Handed) -> bool:
-    """Commit that we are about to ask. False: someone was faster. Raises Refused when the prompt is theirs already."""
+async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> bool:
+    """Commit that we are about to ask. False: someone was faster, or we need not ask: the prompt is theirs already.
+
+    What was `charged` is asked about even then, to be given back. Raises Refused while another window is asking.
+    """
     try:
         async with till.db.write() as session:
             payment = await find(session, order_id, lock=True)
             if payment.status != Status.PENDING:
                 return False
-            if await owned(session, payment.user_id, payment.prompt_id):
+            if not charged and await owned(session, payment.user_id, payment.prompt_id):
                 session.add(payment.move("canceled", "buyer", failure_code="ALREADY_OWNED", failure_message=OWNED))
                 await rest(session, payment)
                 return False
             soon = now() + timedelta(seconds=till.settle_after)
-            asked = {"pg_transaction_id": handed.transaction_id, "next_check_at": soon, "awaiting_answer": True}
-            payment.claimed_at = now()
-            session.add(payment.move("claimed", "buyer", **asked))
+            asked = {"claimed_at": now(), "next_check_at": soon, "awaiting_answer": True, "pg_token": handed.token}
+            transaction_id = handed.transaction_id or payment.pg_transaction_id
+            session.add(payment.move("claimed", "buyer", pg_transaction_id=transaction_id, **asked))
     except IntegrityError as error:  # uq_payment_in_flight
+        if charged:
+            return False
         raise Refused(
             "IN_FLIGHT", "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다. 이 결제는 진행하지 않았습니다."
         ) from error
@@ -163,7 +217,7 @@ async def ask_to_confirm(till: Till, payment: Payment, actor: str, *, repeat: bo
         return await _decline(till, payment.order_id, no, actor)
     except InDoubt as silence:
         return await _doubt(till, payment.order_id, silence, actor)
-    return await write(till, payment.order_id, receipt, actor)
+    return await receipts.write(till, payment.order_id, receipt, actor)
 
 
 async def _answer(till: Till, order_id: str) -> Payment:
@@ -211,90 +265,3 @@ async def _doubt(till: Till, order_id: str, silence: InDoubt, actor: str) -> Pay
             payment.check_later()
         payment.awaiting_answer = payment.unsettled
     return payment
-
-
-# ── what the PG says, written down ───────────────────────────────────────────────────────────────────────────────────
-
-
-async def write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Payment:
-    """Bring our row to what the PG says, in one transaction, and give back what we cannot deliver."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
-        was = payment.status
-        payment.awaiting_answer = False
-        event = _move_to(payment, receipt, actor)
-        if event:
-            session.add(event)
-        completed = event is not None and event.kind == "completed"
-        owed = await _deliver(till, session, payment, was, receipt) if completed else None
-        await _read_webhooks(session, payment)
-        await rest(session, payment)
-        if payment.next_check_at is None and payment.refundable and await refunds.unclaimed(session, payment, receipt):
-            payment.check_later()  # given back without us: not at rest before it is a refund of ours
-    if owed:
-        payment, _ = await refunds.send(till, payment, owed)
-    return payment
-
-
-async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:
-    """What was told before we asked is answered by what the PG has just said, in the transaction that writes it."""
-    if payment.checked_at:
-        told = (col(Webhook.payment_id) == payment.id, col(Webhook.received_at) <= payment.checked_at)
-        unread = update(Webhook).where(*told, col(Webhook.handled_at).is_(None))
-        await session.exec(unread.values(handled_at=now()))
-
-
-def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
-    kind = {
-        "paid": "completed",
-        "waiting": "waiting",
-        "failed": "declined",
-        "canceled": "canceled",
-        "expired": "expired",
-    }.get(receipt.status)
-    if receipt.status == "absent" and now() > (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW:
-        kind = "expired"
-    if kind is None or not payment.can(kind):
-        return None
-    if kind in ("completed", "waiting"):
-        return _take(payment, receipt, kind, actor)
-    return payment.move(kind, actor, failure_code=receipt.code, failure_message=receipt.message)
-
-
-def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | None:
-    """The PG holds money, or an account for it. What it took is kept as evidence even when it is not what we asked."""
-    if (receipt.order_id, receipt.currency) != (payment.order_id, "KRW"):
-        said = f"{receipt.order_id} {receipt.currency}"
-        log.error("PG가 다른 결제를 말합니다: 주문 %s, PG %s", payment.order_id, said)
-        if not payment.can("doubted"):
-            return None
-        return payment.move("doubted", actor, failure_code="ORDER_MISMATCH", failure_message=f"PG: {said}")
-    paid = kind == "completed"
-    return payment.move(
-        kind,
-        actor,
-        completed_at=now() if paid else None,
-        paid_amount=receipt.paid if paid else 0,
-        pg_transaction_id=receipt.transaction_id,
-        pg_secret=receipt.secret,
-        receipt_url=receipt.receipt_url,
-        failure_code=None,
-        failure_message=None,
-    )
-
-
-async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status, receipt: Receipt) -> Refund | None:
-    """Unlock the prompt; when we cannot keep the money for it, a whole refund instead, once, with the reason."""
-    assert payment.id is not None, "a completed payment is stored"
-    if receipt.left <= 0:
-        return None  # all of it went back already
-    if payment.paid_amount != payment.amount:
-        reason = f"PG가 받은 금액 ₩{payment.paid_amount:,}이 주문과 달라 자동 환불"
-    elif was == Status.CANCELED:
-        reason = "취소한 주문이라 자동 환불"
-    elif await owned(session, payment.user_id, payment.prompt_id):
-        reason = "이미 보유한 상품이라 자동 환불"
-    else:
-        session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
-        return None
-    return await refunds.reserve(till, session, payment, payment.paid_amount, reason, refunds.UNDELIVERABLE, "system")

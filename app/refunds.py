@@ -1,14 +1,14 @@
 """Giving money back: reserve, ask the PG, write its answer. One key is one refund, however often it is pressed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import now
-from app.gateways import Cancellation, Declined, InDoubt, Receipt
+from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt
 from app.models import Payment, Purchase, Refund, RefundStatus
 from app.till import Refused, Till, find, rest
 
@@ -25,21 +25,33 @@ async def refund(
 
     Raises Refused: not refundable, more than is left, or a key that was used for something else.
     """
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
-        known = await _refund_by_key(session, payment, key)
-        if known is None:
-            if await _refunds(session, payment, RefundStatus.IN_DOUBT):
-                raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
-            entry = await reserve(till, session, payment, _refundable(payment, amount), reason, key, by)
-    if known is not None:
-        if amount not in (None, known.amount):
-            raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
-        return await _refund_answer(till, order_id, known)
+    deadline = asyncio.get_running_loop().time() + till.patience
+    pause = 0.02
+    while True:
+        async with till.db.write() as session:
+            payment = await find(session, order_id, lock=True)
+            known = await _refund_by_key(session, payment, key)
+            before = None if known else next(iter(await _refunds(session, payment, *OPEN)), None)
+            if known is None:
+                wanted = _refundable(payment, amount, before)
+                if before is None:
+                    entry = await reserve(till, session, payment, wanted, reason, key, by)
+                    break
+        if known is not None:
+            if amount not in (None, known.amount):
+                raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
+            return await _refund_answer(till, order_id, known)
+        if asyncio.get_running_loop().time() > deadline:
+            raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.5)
     return await send(till, payment, entry)
 
 
-def _refundable(payment: Payment, amount: int | None) -> int:
+def _refundable(payment: Payment, amount: int | None, before: Refund | None) -> int:
+    """Whole won to give back, once `before`, a refund that is under way, is over. Raises Refused."""
+    if before and before.status == RefundStatus.IN_DOUBT:
+        raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
     if not payment.refundable:
         raise Refused("NOT_REFUNDABLE", "환불할 수 있는 상태가 아닙니다. 새로고침해서 상태를 확인해 주세요.")
     if (amount or 0) > payment.remaining:
@@ -65,17 +77,30 @@ async def reserve(
 async def send(till: Till, payment: Payment, entry: Refund, *, repeat: bool = False) -> tuple[Payment, Refund]:
     """Ask the PG to give it back, and write the answer. Safe to repeat: the PG knows the refund by its key.
 
-    A "not now" to a repeat says nothing of the first request, which may still be on its way.
+    A "not now" to a repeat says nothing of the first request, which may still be on its way; nor does any "no" to a
+    new attempt, before the PG's book was looked into.
     """
+    gateway = till.gateway_for(payment)
     try:
-        receipt = await till.gateway_for(payment).cancel(payment, entry)
+        receipt = await gateway.cancel(payment, entry, payment.remaining + entry.amount)
     except Declined as no:
         stays_owed = no.why != "declined" and (repeat or entry.key == UNDELIVERABLE)
-        status = RefundStatus.IN_DOUBT if stays_owed else RefundStatus.FAILED
-        return await _close(till, payment, entry, status, code=no.code, message=no.message)
+        if stays_owed:
+            return await _close(till, payment, entry, RefundStatus.IN_DOUBT, code=no.code, bound=True)
+        shown = await _shown(till, gateway, payment, entry) if entry.attempt else None
+        status = RefundStatus.DONE if shown else RefundStatus.FAILED
+        return await _close(till, payment, entry, status, code=no.code, message=no.message, receipt=shown)
     except InDoubt as silence:
-        return await _close(till, payment, entry, RefundStatus.IN_DOUBT, code=silence.code)
+        return await _close(till, payment, entry, RefundStatus.IN_DOUBT, code=silence.code, bound=silence.bound)
     return await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
+
+
+async def _shown(till: Till, gateway: Gateway, payment: Payment, entry: Refund) -> Receipt | None:
+    """The PG's book when it shows this refund. Raises InDoubt."""
+    receipt = await gateway.find(payment)
+    async with till.db.read() as session:
+        strange = await unclaimed(session, payment, receipt)
+    return receipt if any(given.amount == entry.amount for given in strange) else None
 
 
 async def _close(
@@ -87,6 +112,7 @@ async def _close(
     code: str | None = None,
     message: str | None = None,
     receipt: Receipt | None = None,
+    bound: bool = False,
 ) -> tuple[Payment, Refund]:
     async with till.db.write() as session:
         payment = await find(session, payment.order_id, lock=True)
@@ -99,6 +125,7 @@ async def _close(
                 entry.pg_transaction_id = mine[-1].transaction_id
             else:  # it says yes, and its own book does not show it
                 status, code = RefundStatus.IN_DOUBT, "REFUND_NOT_SHOWN"
+        entry.attempt += bound
         if entry.status == status:
             return payment, entry
         entry.status, entry.failure_code, entry.failure_message = status, code, message
@@ -138,6 +165,11 @@ async def _refunds(session: AsyncSession, payment: Payment, *status: RefundStatu
     return (await session.exec(query.order_by(col(Refund.id)))).all()
 
 
+async def under_way(session: AsyncSession, payment: Payment) -> list[int | None]:
+    """The ids of the refunds that wait for an answer: one, or none."""
+    return [entry.id for entry in await _refunds(session, payment, *OPEN)]
+
+
 async def _refund_by_key(session: AsyncSession, payment: Payment, key: str) -> Refund | None:
     query = select(Refund).where(col(Refund.payment_id) == payment.id, col(Refund.key) == key)
     return (await session.exec(query)).one_or_none()
@@ -155,13 +187,16 @@ async def _refund_answer(till: Till, order_id: str, entry: Refund) -> tuple[Paym
         await asyncio.sleep(0.1)
 
 
-async def settle(till: Till, payment: Payment, receipt: Receipt, actor: str) -> Payment:
-    """Refunds without an answer: found among what the PG gave back, else asked for again by the same key.
+async def settle(
+    till: Till, payment: Payment, receipt: Receipt, asked_for: Collection[int | None], actor: str
+) -> Payment:
+    """Refunds without an answer: found among what the PG gave back, else asked for again.
 
+    `asked_for`: what was under way when the PG wrote the receipt; of what came later it says nothing.
     What the PG gave back without us (in its own console) becomes a refund of ours, so that the books agree.
     """
     async with till.db.read() as session:
-        entries = await _refunds(session, payment, *OPEN)
+        entries = [entry for entry in await _refunds(session, payment, *OPEN) if entry.id in asked_for]
         strange = await unclaimed(session, payment, receipt)
     for entry in entries:
         found = next((given for given in strange if given.amount == entry.amount), None)
@@ -180,9 +215,24 @@ async def settle(till: Till, payment: Payment, receipt: Receipt, actor: str) -> 
 async def _adopt(till: Till, payment: Payment, given: Cancellation, receipt: Receipt, actor: str) -> Payment:
     async with till.db.write() as session:
         payment = await find(session, payment.order_id, lock=True)
-        key = f"pg-{given.transaction_id}"
-        if payment.remaining < given.amount or await _refund_by_key(session, payment, key):
+        claimed = given not in await unclaimed(session, payment, receipt)
+        if claimed or payment.remaining < given.amount or not payment.refundable:
             return payment
-        entry = await reserve(till, session, payment, given.amount, "PG에서 취소됨", key, actor)
-    payment, _ = await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
+        assert payment.id is not None, "a payment with money is stored"
+        payment.refunded_amount += given.amount
+        session.add(
+            Refund(
+                payment_id=payment.id,
+                key=f"pg-{given.transaction_id}",
+                amount=given.amount,
+                reason="PG에서 취소됨",
+                status=RefundStatus.DONE,
+                requested_by=actor,
+                pg_transaction_id=given.transaction_id,
+                done_at=now(),
+            )
+        )
+        session.add(payment.tell("refund_done", actor, amount=given.amount, note="PG에서 취소됨"))
+        await _take_back(session, payment)
+        await rest(session, payment)
     return payment

@@ -4,29 +4,28 @@ The return page, the webhook, the buyer who looks again, the operator's repair a
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from app import payments, refunds
+from app import payments, receipts, refunds
 from app.clock import now
 from app.gateways import InDoubt
 from app.models import Payment, Status
-from app.till import Till, find
+from app.till import BREATH, Till, find
 
 log = logging.getLogger(__name__)
-
-BREATH = timedelta(seconds=2)
 
 
 async def settle(till: Till, order_id: str, actor: str) -> Payment:
     """Raises InDoubt when the PG does not answer: nothing changes then, and the payment stays due."""
     async with till.db.read() as session:
         payment = await find(session, order_id)
+        asked_for = await refunds.under_way(session, payment)
     receipt = await till.gateway_for(payment).find(payment)
     if receipt.status == "authenticated" and payment.status in (Status.CONFIRMING, Status.IN_DOUBT):
         # Our confirm never arrived, or its answer got lost: the same key brings the first answer, or makes the first.
         return await payments.ask_to_confirm(till, payment, actor, repeat=True)
-    payment = await payments.write(till, order_id, receipt, actor)
-    return await refunds.settle(till, payment, receipt, actor)
+    payment = await receipts.write(till, order_id, receipt, actor)
+    return await refunds.settle(till, payment, receipt, asked_for, actor)
 
 
 async def lease(till: Till, order_id: str, *, early: bool = False) -> bool:

@@ -1,14 +1,20 @@
 """The till: what the verbs work with, how they find a row, and how they say no."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.circuit import Circuit
 from app.db import Database
 from app.gateways import Gateway, InDoubt
 from app.models import Payment, Purchase, Refund, RefundStatus, Webhook
+
+BREATH = timedelta(seconds=2)
+"""Between two questions to the PG about one payment that nobody but a passer-by is waiting for."""
 
 
 class Refused(Exception):
@@ -25,6 +31,8 @@ class Till:
 
     db: Database
     gateways: Mapping[str, Gateway]
+    circuits: Mapping[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
+    """By the name of the gateway."""
     settle_after: float = 60
     """Seconds before the reconciler takes up an unsettled payment."""
     patience: float = 25

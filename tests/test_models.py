@@ -31,6 +31,7 @@ LIFE: dict[str, dict[str, str]] = {
     "pending": {
         "claimed": "confirming",
         "completed": "completed",
+        "waiting": "waiting",
         "declined": "failed",
         "canceled": "canceled",
         "expired": "expired",
@@ -51,7 +52,7 @@ LIFE: dict[str, dict[str, str]] = {
         "canceled": "canceled",
         "expired": "expired",
     },
-    "completed": {"refunded": "refunded"},
+    "completed": {"refunded": "refunded", "returned": "waiting"},
     "failed": {"completed": "completed"},
     "canceled": {"completed": "completed"},
     "expired": {"completed": "completed"},
@@ -93,7 +94,7 @@ def test_an_impossible_move_is_our_bug_and_changes_nothing(status: Status, kind:
 
 
 def test_the_moves_are_walked_in_full() -> None:
-    assert (len(PAIRS), len(LEGAL), len(ILLEGAL)) == (72, 23, 49)
+    assert (len(PAIRS), len(LEGAL), len(ILLEGAL)) == (81, 25, 56)
     assert {kind for moves in LIFE.values() for kind in moves} == set(MOVES)
     assert set(LIFE) == set(Status)
 
@@ -213,6 +214,7 @@ def test_a_refund_is_known_to_the_pg_by_a_key_that_stays_and_is_its_own() -> Non
     first, second = refund(1), refund(2)
     assert first.pg_key == first.pg_key
     assert first.pg_key != second.pg_key
+    assert refund(1, attempt=1, created_at=first.created_at).pg_key not in (first.pg_key, second.pg_key)
     later = refund(1, created_at=first.created_at + timedelta(microseconds=1))
     assert later.pg_key != first.pg_key, "a new database numbers its refunds from 1 again"
     with pytest.raises(AssertionError, match="stored"):
@@ -276,8 +278,12 @@ IMPOSSIBLE: dict[str, tuple[list[Any], str]] = {
     ),
     "a refund of nothing": ([payment(id=None), refund(None, amount=0)], "ck_refund_amount"),
     "one press, two refunds": (
-        [payment(id=None), refund(None, key="k"), refund(None, key="k")],
+        [payment(id=None), refund(None, key="k", status=RefundStatus.DONE), refund(None, key="k")],
         r"uq_refund_payment_id_key|refund\.payment_id, refund\.key",
+    ),
+    "two refunds of one payment at once": (
+        [payment(id=None), refund(None, key="a"), refund(None, key="b", status=RefundStatus.IN_DOUBT)],
+        r"uq_refund_open|refund\.payment_id",
     ),
     "one prompt bought twice": (
         [payment(id=None), payment(id=None), purchase(1), purchase(2)],

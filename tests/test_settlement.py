@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import payments, reconciler, refunds, settlement
+from app import receipts, reconciler, refunds, settlement
 from app.clock import now
 from app.gateways import Cancellation, Receipt
 from app.gateways.toss import Toss
@@ -104,10 +104,10 @@ def test_another_order_or_currency_at_the_pg_is_a_doubt(
 ) -> None:
     checkout = cashier.order(buyer)
     payment = house.payment(checkout.order_id)
-    house.run(payments.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
+    house.run(receipts.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
     assert house.payment(checkout.order_id).status == "pending", "before we asked for money it says nothing of ours"
     set_to(house, checkout.order_id, status=Status.CONFIRMING)
-    house.run(payments.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
+    house.run(receipts.write, house.till, payment.order_id, paid(payment, **lie), "webhook")
     assert house.payment(checkout.order_id).failure_code == "ORDER_MISMATCH"
     assert house.payment(checkout.order_id).status == "in_doubt"
     assert house.purchases(checkout.order_id) == []
@@ -120,7 +120,7 @@ def test_money_that_arrives_late_opens_the_prompt(
     checkout = cashier.order(buyer)
     set_to(house, checkout.order_id, status=closed)
     payment = house.payment(checkout.order_id)
-    house.run(payments.write, house.till, payment.order_id, paid(payment), "webhook")
+    house.run(receipts.write, house.till, payment.order_id, paid(payment), "webhook")
     assert_page(buyer.get(checkout.path), story.BODY)
 
 
@@ -128,7 +128,7 @@ def test_money_for_an_order_canceled_here_is_given_back(house: House, buyer: Vis
     checkout = cashier.order(buyer)
     buyer.get(f"{checkout.path}/return?code=USER_CANCEL")
     payment = house.payment(checkout.order_id)
-    house.run(payments.write, house.till, payment.order_id, paid(payment), "webhook")
+    house.run(receipts.write, house.till, payment.order_id, paid(payment), "webhook")
     assert house.purchases(checkout.order_id) == []
     assert [refund.reason for refund in house.refunds(checkout.order_id)] == ["취소한 주문이라 자동 환불"]
 
@@ -146,7 +146,7 @@ def test_money_for_a_prompt_they_own_is_given_back_and_the_timeline_says_why(
 
     house.change(second)
     payment = house.rows(select(Payment).where(col(Payment.status) == Status.PENDING))[0]
-    house.run(payments.write, house.till, payment.order_id, paid(payment), "reconciler")
+    house.run(receipts.write, house.till, payment.order_id, paid(payment), "reconciler")
     assert len(house.rows(select(Purchase))) == 1
     assert_page(admin.get(f"/admin/payments/{payment.order_id}"), "이미 보유한 상품이라 자동 환불")
 
@@ -155,7 +155,7 @@ def test_money_for_a_prompt_they_own_is_given_back_and_the_timeline_says_why(
 def test_a_late_event_never_downgrades_settled_money(house: House, buyer: Visitor, cashier: Cashier, late: str) -> None:
     checkout = cashier.buy(buyer)
     payment = house.payment(checkout.order_id)
-    house.run(payments.write, house.till, payment.order_id, paid(payment, status=late), "webhook")
+    house.run(receipts.write, house.till, payment.order_id, paid(payment, status=late), "webhook")
     assert house.payment(checkout.order_id).status == "completed"
     assert_page(buyer.get(checkout.path), story.BODY)
 
@@ -213,7 +213,7 @@ def test_a_yes_that_the_pg_s_own_book_does_not_show_is_a_doubt(
     checkout = cashier.buy(buyer)
     payment = house.payment(checkout.order_id)
 
-    async def hollow(self: Toss, payment: Payment, refund: object) -> Receipt:
+    async def hollow(self: Toss, payment: Payment, refund: object, left: int) -> Receipt:
         return paid(payment, canceled=(Cancellation("t", 1),))
 
     monkeypatch.setattr(Toss, "cancel", hollow)
@@ -246,6 +246,39 @@ def console_cancel(sandbox: Sandbox, payment_key: str, **body: object) -> None:
     url = f"/toss/v1/payments/{payment_key}/cancel"
     answer = sandbox.http.post(url, auth=("test_sk_sandbox", ""), json={"cancelReason": "콘솔"} | body)
     answer.raise_for_status()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_that_the_pg_has_bound_to_our_key_does_not_lock_the_refund(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox, when: str
+) -> None:
+    """Toss keeps an error for 15 days: the next attempt has a key of its own, and what Toss holds is its guard."""
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "code", code="FAILED_METHOD_HANDLING_CANCEL", when=when)
+    cashier.refund(admin, checkout, amount="3000")
+    (refund,) = house.refunds(checkout.order_id)
+    assert (refund.status, refund.attempt) == ("in_doubt", 1)
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    (refund,) = house.refunds(checkout.order_id)
+    assert (refund.status, refund.amount) == ("done", 3000)
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 3000
+    assert house.payment(checkout.order_id).next_check_at is None
+
+
+def test_a_no_to_a_new_attempt_is_believed_only_after_a_look_into_the_book(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """The first request may have come through between our look and the second."""
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "code", code="FAILED_METHOD_HANDLING_CANCEL")
+    cashier.refund(admin, checkout, amount="3000")
+    payment, (refund,) = house.payment(checkout.order_id), house.refunds(checkout.order_id)
+    console_cancel(sandbox, checkout.payment_key, cancelAmount=3000)
+    sandbox.fault("cancel", "code", code="NOT_CANCELABLE_AMOUNT")
+    house.run(refunds.send, house.till, payment, refund, repeat=True)
+    assert [refund.status for refund in house.refunds(checkout.order_id)] == ["done"]
+    assert house.payment(checkout.order_id).refunded_amount == 3000
 
 
 def test_a_not_now_to_a_repeat_is_no_answer_to_the_first(

@@ -71,7 +71,7 @@ def within(module: str, *houses: str) -> bool:
 
 def test_the_reader_of_imports_reads_all_of_them() -> None:
     """A reader that finds nothing would let everything pass."""
-    assert {"app.refunds", "app.till", "asyncio"} <= imports("app.payments")
+    assert {"app.receipts", "app.till", "asyncio"} <= imports("app.payments")
     assert "app.routes.shop" in imports("app.routes")
     assert len(FILES) > 40
 
@@ -92,7 +92,7 @@ MONEY = [module for module in FILES if within(module, "app") and not within(modu
 
 @pytest.mark.parametrize("module", MONEY)
 def test_who_moves_money_sees_no_request_and_draws_nothing(module: str) -> None:
-    assert {"app.payments", "app.refunds", "app.till", "app.models", "app.gateways.toss"} <= set(MONEY)
+    assert {"app.payments", "app.receipts", "app.refunds", "app.till", "app.models", "app.gateways.toss"} <= set(MONEY)
     web = {it for it in imports(module) if within(it, "starlette", "jinja2", *WEB)}
     assert web <= ({"starlette.config", "starlette.datastructures"} if module == "app.config" else set())
 

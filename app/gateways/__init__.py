@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import pkgutil
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,25 @@ class Cancellation:
     amount: int
 
 
+@dataclass(frozen=True)
+class Account:
+    """Where a virtual account waits for the money, until `due` (UTC)."""
+
+    bank: str
+    number: str
+    holder: str
+    due: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RefundAccount:
+    """Where a paid virtual account is given back to. It must never be logged, and is no part of any repr."""
+
+    bank: str = field(repr=False)
+    number: str = field(repr=False)
+    holder: str = field(repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What the PG says of one order. `paid` is whole won taken in `currency`, whatever was given back later."""
@@ -38,6 +58,7 @@ class Receipt:
     canceled: tuple[Cancellation, ...] = ()
     secret: str | None = None
     receipt_url: str | None = None
+    account: Account | None = None
     code: str | None = None
     message: str | None = None
 
@@ -49,9 +70,15 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Redirect:
-    """The browser goes to the PG by itself."""
+    """The browser goes to the PG by itself, until `until` (UTC) to the same page however often it asks."""
 
     url: str
+    mobile_url: str | None = None
+    transaction_id: str | None = None
+    until: datetime | None = None
+
+    def for_browser(self, user_agent: str) -> str:
+        return self.mobile_url if self.mobile_url and re.search("Mobi|Android", user_agent) else self.url
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,7 @@ class Window:
 
     script: str
     steps: list[list[Any]]
+    transaction_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,8 @@ class Handed:
     order_id: str | None = None
     amount: str | None = None
     code: str | None = None
+    token: str | None = field(default=None, repr=False)
+    """A permission, good for once, to take the money."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +132,14 @@ class Declined(Exception):
 
 
 class InDoubt(Exception):
-    """No usable answer: the money may or may not have moved."""
+    """No usable answer: the money may or may not have moved.
 
-    def __init__(self, code: str, message: str = "") -> None:
+    `bound`: the PG did answer, and will answer the same to the same idempotency key for as long as it keeps it.
+    """
+
+    def __init__(self, code: str, message: str = "", *, bound: bool = False) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message = code, message
+        self.code, self.message, self.bound = code, message, bound
 
 
 class Forged(Exception):
@@ -131,6 +164,12 @@ class Gateway(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     methods: ClassVar[Mapping[str, Method]]
+    hands: ClassVar[str]
+    """The name in the return query of what the PG calls the payment."""
+    charges_in_window: ClassVar[bool] = False
+    """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
+    keeps_book: ClassVar[bool] = True
+    """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
     """The codes by which the PG's window says that the buyer closed it."""
     registry: ClassVar[list[type["Gateway"]]] = []
@@ -150,7 +189,7 @@ class Gateway(ABC):
 
     @abstractmethod
     async def start(self, payment: Payment, return_url: str) -> Redirect | Window:
-        """What the browser does next."""
+        """What the browser does next. May ask the PG. Raises Declined, InDoubt: nothing has begun then."""
 
     @abstractmethod
     def handed(self, query: Mapping[str, str]) -> Handed:
@@ -161,8 +200,17 @@ class Gateway(ABC):
         """Take the money of `payment.pg_transaction_id`, our amount. Raises Declined, InDoubt. Safe to repeat."""
 
     @abstractmethod
-    async def cancel(self, payment: Payment, refund: Refund) -> Receipt:
-        """Give `refund.amount` back. Raises Declined, InDoubt. Safe to repeat for one refund."""
+    async def cancel(
+        self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
+    ) -> Receipt:
+        """Give `refund.amount` back. Raises Declined, InDoubt. Safe to repeat for one refund.
+
+        `left`: whole won that, by our books, the PG holds before this refund. If it holds another sum, it must refuse.
+        """
+
+    async def withdraw(self, payment: Payment) -> Receipt:
+        """Close the account of a payment that waits for its deposit. Raises Declined, InDoubt."""
+        raise Declined("NOT_SUPPORTED", "이 결제수단은 입금 전 취소를 할 수 없습니다.")
 
     @abstractmethod
     async def find(self, payment: Payment) -> Receipt:
@@ -172,19 +220,25 @@ class Gateway(ABC):
     def hear(self, headers: Mapping[str, str], body: bytes) -> Heard | None:
         """A webhook: whose is it? None when it is not about a payment. Raises Forged."""
 
-    @abstractmethod
     def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
         """All the money this PG moved for us in this time, for the sweep. Raises Declined, InDoubt."""
+        raise NotImplementedError(f"{self.name} keeps no book")
 
     @abstractmethod
     def sentence(self, code: str) -> str:
         """A failure in a buyer's words, with the next step."""
 
 
-async def call(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> tuple[int, Any]:
-    """One call to a PG: its status and its JSON. Raises InDoubt when there is no readable answer."""
+async def call(
+    client: httpx.AsyncClient, method: str, url: str, *, seconds: float | None = None, **options: Any
+) -> tuple[int, Any]:
+    """One call to a PG, within `seconds` or PG_TIMEOUT: its status and its JSON.
+
+    Raises InDoubt when there is no readable answer.
+    """
+    limits = [limit for limit in (seconds, client.timeout.read) if limit is not None]
     try:
-        async with asyncio.timeout(client.timeout.read):  # of the whole call: httpx counts each read anew
+        async with asyncio.timeout(min(limits)):  # of the whole call: httpx counts each read anew
             response = await client.request(method, url, **options)
         answer = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
@@ -192,6 +246,11 @@ async def call(client: httpx.AsyncClient, method: str, url: str, **options: Any)
     except (ValueError, RecursionError) as error:
         raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
     return response.status_code, answer
+
+
+def glance(payment: Payment) -> float | None:
+    """Seconds for a lookup: short at first, for one that hangs holds up what waits for the PG to speak again."""
+    return 5.0 if payment.checks < 4 else None
 
 
 def load(settings: Settings, client: httpx.AsyncClient) -> dict[str, Gateway]:

@@ -22,9 +22,11 @@ from app.gateways import (
     Method,
     Movement,
     Receipt,
+    RefundAccount,
     Standing,
     Window,
     call,
+    glance,
 )
 from app.models import Payment, Refund
 
@@ -59,6 +61,7 @@ CODES: dict[Literal["declined", "try_again", "unknown", "configuration"], str] =
         NOT_REGISTERED_BUSINESS INVALID_AUTHORIZE_AUTH UNAUTHORIZED_KEY FORBIDDEN_REQUEST INCORRECT_BASIC_AUTH_FORMAT
     """,
 }
+AT_WORK = {"IDEMPOTENT_REQUEST_PROCESSING", "ALREADY_PROCESSING_REQUEST"}  # the first request will have its own answer
 CLASS_OF = {code: name for name, codes in CODES.items() for code in codes.split()}
 
 PAGE = 1000  # rows of the transaction list a call; §2.4 allows 5000
@@ -105,6 +108,7 @@ class Toss(Gateway):
     methods: ClassVar[Mapping[str, Method]] = {
         "card": Method("카드·간편결제", "신용·체크카드, 토스페이, 네이버페이 등")
     }
+    hands = "paymentKey"
     canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
 
     @classmethod
@@ -155,9 +159,11 @@ class Toss(Gateway):
         body = {"paymentKey": payment.pg_transaction_id, "orderId": payment.order_id, "amount": payment.amount}
         return self._receipt(await self._ask("POST", "/v1/payments/confirm", key=payment.order_id, json=body))
 
-    async def cancel(self, payment: Payment, refund: Refund) -> Receipt:
+    async def cancel(
+        self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
+    ) -> Receipt:
         """§2.4. The amount is always said, so that a whole refund can never grow by what happened in between."""
-        body = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount}
+        body = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount, "refundableAmount": left}
         path = f"/v1/payments/{quote(payment.pg_transaction_id or '', safe='')}/cancel"
         return self._receipt(await self._ask("POST", path, key=refund.pg_key, json=body))
 
@@ -166,7 +172,7 @@ class Toss(Gateway):
         key = payment.pg_transaction_id
         path = f"/v1/payments/{quote(key, safe='')}" if key else f"/v1/payments/orders/{payment.order_id}"
         try:
-            return self._receipt(await self._ask("GET", path))
+            return self._receipt(await self._ask("GET", path, seconds=glance(payment)))
         except Declined as no:
             if no.code == "NOT_FOUND_PAYMENT":
                 return Receipt(status="absent", order_id=payment.order_id)
@@ -236,7 +242,7 @@ class Toss(Gateway):
         """§4.2: the code decides, never the message; a 5xx or a code we do not know is "don't know"."""
         kind = CLASS_OF.get(code, "unknown")
         if kind == "unknown" or status >= 500:
-            return InDoubt(code or f"HTTP_{status}", message)
+            return InDoubt(code or f"HTTP_{status}", message, bound=bool(code) and code not in AT_WORK)
         if kind == "configuration":
             log.error("토스페이먼츠 설정을 확인하세요: %s", code)
         return Declined(code, message, kind)

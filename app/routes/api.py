@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from app import auth, payments, refunds
 from app import openapi as description
 from app.forms import Form, WrongFields
-from app.gateways import Handed, Redirect
+from app.gateways import Redirect
 from app.models import Payment, Prompt, Purchase, RefundStatus, Status, User
 from app.problems import problem
 from app.routes.checkout import return_url
@@ -90,14 +91,14 @@ async def prepare(request: Request) -> Response:
     name, phone = body.buyer_name or user.name, body.buyer_phone or user.phone
     order = payments.Order(body.prompt_id, body.payment_method, name, phone, body.amount)
     payment = await payments.start(till, user, order)
-    next_step = await till.gateway_for(payment).start(payment, return_url(request, payment))
+    next_step = await payments.open_window(till, payment, return_url(request, payment))
     return _answer(
         PreparedOut(
             order_id=payment.order_id,
             amount=payment.amount,
             item_name=payment.item_name,
             payment=PaymentOut.of(payment),
-            next=RedirectOut(redirect=next_step.url)
+            next=RedirectOut(redirect=next_step.for_browser(request.headers.get("user-agent", "")))
             if isinstance(next_step, Redirect)
             else WindowOut(script=next_step.script, steps=next_step.steps),
         ),
@@ -109,9 +110,11 @@ async def prepare(request: Request) -> Response:
 async def complete(request: Request) -> Response:
     till: Till = request.state.till
     body = await _read(request, CompleteBody)
-    await _visible(request, body.order_id)
+    payment = await _visible(request, body.order_id)
+    gateway = till.gateway_for(payment)
+    handed = gateway.handed({gateway.hands: body.pg_transaction_id})
     amount = None if body.amount is None else str(body.amount)
-    payment = await payments.confirm(till, body.order_id, Handed(body.pg_transaction_id, amount=amount))
+    payment = await payments.confirm(till, body.order_id, replace(handed, amount=amount))
     match payment.status:
         case Status.COMPLETED | Status.REFUNDED:
             return _answer(CompletedOut(payment=PaymentOut.of(payment), purchase=await _purchase(till, payment)))

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from app import payments, settlement
 from app.auth import anyone, login_required
 from app.forms import OrderForm, typed
-from app.gateways import Window
+from app.gateways import Redirect, Window
 from app.guard import window_headers
 from app.models import Payment, Prompt, Status
 from app.payments import Order
@@ -36,12 +36,12 @@ async def create(request: Request) -> Response:
         return await _order(request, values, errors, 422)
     try:
         payment = await payments.start(till, request.state.user, Order(**form.model_dump(exclude={"agree"})))
+        next_step = await payments.open_window(till, payment, return_url(request, payment))
     except Refused as refused:
         return await _order(request, values, {"form": str(refused)}, refused.status)
-    next_step = await till.gateway_for(payment).start(payment, return_url(request, payment))
     if isinstance(next_step, Window):
         return redirect(request, request.url_for("payment_window", order_id=payment.order_id).path)
-    return redirect(request, next_step.url)
+    return redirect(request, next_step.for_browser(request.headers.get("user-agent", "")))
 
 
 async def _order(request: Request, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:
@@ -82,11 +82,12 @@ async def window(request: Request) -> Response:
         payment = await find(session, request.path_params["order_id"])
     if payment.user_id != request.state.user.id:
         raise HTTPException(404)
-    gateway = till.gateway_for(payment)
-    next_step = await gateway.start(payment, return_url(request, payment))
-    if payment.status != Status.PENDING or not isinstance(next_step, Window):
+    if payment.status != Status.PENDING:
         return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
-    back = return_url(request, payment)
+    gateway, back = till.gateway_for(payment), return_url(request, payment)
+    next_step = await payments.open_window(till, payment, back)
+    if isinstance(next_step, Redirect):
+        return redirect(request, next_step.for_browser(request.headers.get("user-agent", "")))
     answer = render(request, "payments/window.html", payment=payment, gateway=gateway, window=next_step, back=back)
     answer.headers.update(window_headers(gateway))
     return answer

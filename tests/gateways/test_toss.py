@@ -63,9 +63,9 @@ async def test_a_repeated_confirm_is_the_same_request(toss: Toss, pg: respx.Mock
 
 async def test_a_refund_always_says_its_amount_and_why(toss: Toss, pg: respx.MockRouter) -> None:
     pg.post(f"/v1/payments/{KEY}/cancel").respond(json=CANCELED)
-    await toss.cancel(payment(pg_transaction_id=KEY), refund(amount=10_000, reason="가" * 300))
+    await toss.cancel(payment(pg_transaction_id=KEY), refund(amount=10_000, reason="가" * 300), 10_000)
     body = json.loads(sent(pg).content)
-    assert body == {"cancelReason": "가" * 200, "cancelAmount": 10_000}  # §2.4: 200 letters
+    assert body == {"cancelReason": "가" * 200, "cancelAmount": 10_000, "refundableAmount": 10_000}  # §2.4: 200 letters
     assert type(body["cancelAmount"]) is int
 
 
@@ -73,7 +73,7 @@ async def test_a_refund_has_a_key_of_its_own_and_keeps_it(toss: Toss, pg: respx.
     pg.post(f"/v1/payments/{KEY}/cancel").respond(json=PARTIAL_CANCELED)
     order, first, second = payment(pg_transaction_id=KEY), refund(1), refund(2)
     for entry in (first, first, second):
-        await toss.cancel(order, entry)
+        await toss.cancel(order, entry, 10_000)
     keys = [call.request.headers["idempotency-key"] for call in pg.calls]
     assert keys == [first.pg_key, first.pg_key, second.pg_key]
     assert keys[0] != keys[2]
@@ -97,7 +97,7 @@ async def test_a_payment_key_cannot_lead_to_another_address(toss: Toss, pg: resp
     pg.route().respond(json=CARD)
     order = payment(pg_transaction_id=key)
     await toss.find(order)
-    await toss.cancel(order, refund())
+    await toss.cancel(order, refund(), 10_000)
     found, canceled = (call.request.url.raw_path.decode().removeprefix("/toss") for call in pg.calls)
     start, end = "/v1/payments/", "/cancel"
     quoted = found.removeprefix(start)
@@ -112,7 +112,7 @@ async def test_every_call_proves_who_we_are(toss: Toss, pg: respx.MockRouter, ca
     """§2.1: the secret, a colon, and no password."""
     pg.route().respond(json=CARD)
     order = payment(pg_transaction_id=KEY)
-    await (toss.cancel(order, refund()) if call == "cancel" else getattr(toss, call)(order))
+    await (toss.cancel(order, refund(), 10_000) if call == "cancel" else getattr(toss, call)(order))
     assert sent(pg).headers["authorization"] == "Basic " + b64encode(f"{SECRET}:".encode()).decode()
     assert str(sent(pg).url).startswith(f"{API}/v1/payments/")
 
@@ -422,7 +422,7 @@ async def test_the_sheet_s_examples_are_read(toss: Toss, pg: respx.MockRouter, e
     body, receipt = EXAMPLES[example]
     pg.route().respond(json=body)
     order = payment(pg_transaction_id=KEY)
-    read = await (toss.cancel(order, refund()) if call == "cancel" else getattr(toss, call)(order))
+    read = await (toss.cancel(order, refund(), 10_000) if call == "cancel" else getattr(toss, call)(order))
     assert read == receipt
     assert type(read.paid) is int
 

@@ -36,7 +36,7 @@ UNSURE = {"U", "I", "T/U", "U/done"}
 async def ask(toss: Toss, call: str) -> Receipt:
     order = payment(pg_transaction_id=KEY)
     if call == "cancel":
-        return await toss.cancel(order, refund())
+        return await toss.cancel(order, refund(), 10_000)
     return await (toss.confirm(order) if call == "confirm" else toss.find(order))
 
 

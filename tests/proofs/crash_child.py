@@ -40,7 +40,9 @@ Life = Callable[[Tell], Awaitable[None]]
 
 def stage_on(known: Settings, db: Database, points: Points, pg_url: str) -> Stage:
     client = httpx.AsyncClient(transport=Wire(points), timeout=known.pg_timeout)
-    return Stage(Till(db, gateways.load(known, client), known.settle_after, patience=0.05), Sandbox(pg_url))
+    return Stage(
+        Till(db, gateways.load(known, client), settle_after=known.settle_after, patience=0.05), Sandbox(pg_url)
+    )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import audit, payments, refunds, settlement
+from app import audit, payments, receipts, refunds, settlement
 from app.clock import now
 from app.gateways import Declined, Gateway, Handed, InDoubt
 from app.models import MOVES, UNSETTLED, Payment, Purchase, Refund, RefundStatus, Status, User
@@ -36,7 +36,7 @@ def verbs() -> dict[str, Verb]:
     async def write(till: Till, order_id: str) -> None:
         async with till.db.read() as session:
             payment = await find(session, order_id)
-        await payments.write(till, order_id, await till.gateway_for(payment).find(payment), "webhook")
+        await receipts.write(till, order_id, await till.gateway_for(payment).find(payment), "webhook")
 
     async def reopen(till: Till, order_id: str) -> None:
         async with till.db.read() as session:

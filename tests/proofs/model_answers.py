@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.gateways import Cancellation, Declined, InDoubt, Receipt
+from app.gateways import Cancellation, Declined, InDoubt, Receipt, RefundAccount
 from app.models import Payment, Refund
 
 PRICE, KEY = 10_000, "paid-key"
@@ -14,6 +14,7 @@ class Script:
 
     name = "toss"
     canceled_codes = frozenset({"USER_CANCEL"})
+    charges_in_window = False
 
     def __init__(self) -> None:
         self.says: Callable[[Payment, Refund | None], Receipt] = lambda payment, _: Receipt(
@@ -30,7 +31,9 @@ class Script:
     async def confirm(self, payment: Payment) -> Receipt:
         return self.says(payment, None)
 
-    async def cancel(self, payment: Payment, refund: Refund) -> Receipt:
+    async def cancel(
+        self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
+    ) -> Receipt:
         return self.says(payment, refund)
 
     def sentence(self, code: str) -> str:

@@ -1,0 +1,108 @@
+"""What the PG says of a payment, written down: money first, then content, in one transaction."""
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app import refunds
+from app.clock import now
+from app.gateways import Receipt
+from app.models import Event, Payment, Purchase, Refund, Status, Webhook
+from app.till import Till, find, owned, rest
+
+log = logging.getLogger(__name__)
+
+# Toss keeps a window open for 30 minutes and waits 10 more for our confirm (pg/toss.md §2.4); then the PG itself has
+# forgotten an order that was never approved. Five minutes for clocks that disagree.
+# It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
+APPROVAL_WINDOW = timedelta(minutes=45)
+
+
+async def write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Payment:
+    """Bring our row to what the PG says, in one transaction, and give back what we cannot deliver."""
+    async with till.db.write() as session:
+        payment = await find(session, order_id, lock=True)
+        was = payment.status
+        payment.awaiting_answer = False
+        event = _move_to(payment, receipt, actor)
+        if event:
+            session.add(event)
+        completed = event is not None and event.kind == "completed"
+        owed = await _deliver(till, session, payment, was, receipt) if completed else None
+        await _read_webhooks(session, payment)
+        await rest(session, payment)
+        if payment.next_check_at is None and payment.refundable and await refunds.unclaimed(session, payment, receipt):
+            payment.check_later()  # given back without us: not at rest before it is a refund of ours
+    if owed:
+        payment, _ = await refunds.send(till, payment, owed)
+    return payment
+
+
+async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:
+    """What was told before we asked is answered by what the PG has just said, in the transaction that writes it."""
+    if payment.checked_at:
+        told = (col(Webhook.payment_id) == payment.id, col(Webhook.received_at) <= payment.checked_at)
+        unread = update(Webhook).where(*told, col(Webhook.handled_at).is_(None))
+        await session.exec(unread.values(handled_at=now()))
+
+
+def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
+    kind = {
+        "paid": "completed",
+        "waiting": "waiting",
+        "failed": "declined",
+        "canceled": "canceled",
+        "expired": "expired",
+    }.get(receipt.status)
+    if receipt.status in ("absent", "open") and now() > (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW:
+        kind = "expired"
+    if kind is None or not payment.can(kind):
+        return None
+    if kind in ("completed", "waiting"):
+        return _take(payment, receipt, kind, actor)
+    return payment.move(kind, actor, failure_code=receipt.code, failure_message=receipt.message)
+
+
+def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | None:
+    """The PG holds money, or an account for it. What it took is kept as evidence even when it is not what we asked."""
+    if (receipt.order_id, receipt.currency) != (payment.order_id, "KRW"):
+        said = f"{receipt.order_id} {receipt.currency}"
+        log.error("PG가 다른 결제를 말합니다: 주문 %s, PG %s", payment.order_id, said)
+        if not payment.can("doubted"):
+            return None
+        return payment.move("doubted", actor, failure_code="ORDER_MISMATCH", failure_message=f"PG: {said}")
+    paid, account = kind == "completed", receipt.account
+    if account:
+        payment.account_bank, payment.account_number = account.bank, account.number
+        payment.account_holder, payment.deposit_due_at = account.holder, account.due
+    return payment.move(
+        kind,
+        actor,
+        completed_at=now() if paid else None,
+        paid_amount=receipt.paid if paid else 0,
+        pg_transaction_id=receipt.transaction_id,
+        pg_secret=receipt.secret,
+        receipt_url=receipt.receipt_url,
+        failure_code=None,
+        failure_message=None,
+    )
+
+
+async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status, receipt: Receipt) -> Refund | None:
+    """Unlock the prompt; when we cannot keep the money for it, a whole refund instead, once, with the reason."""
+    assert payment.id is not None, "a completed payment is stored"
+    if receipt.left <= 0:
+        return None  # all of it went back already
+    if payment.paid_amount != payment.amount:
+        reason = f"PG가 받은 금액 ₩{payment.paid_amount:,}이 주문과 달라 자동 환불"
+    elif was == Status.CANCELED:
+        reason = "취소한 주문이라 자동 환불"
+    elif await owned(session, payment.user_id, payment.prompt_id):
+        reason = "이미 보유한 상품이라 자동 환불"
+    else:
+        session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
+        return None
+    return await refunds.reserve(till, session, payment, payment.paid_amount, reason, refunds.UNDELIVERABLE, "system")
