@@ -4,7 +4,7 @@
 python3 run.py              try it out: the shop, and the pretend PGs when no keys are set
 python3 run.py test [...]   every test; what follows goes to pytest
 python3 run.py check        lint, format, types
-python3 run.py proofs       every proof about money, long; writes docs/proofs.md
+python3 run.py proofs [...] every proof about money, or those named, long; writes docs/proofs.md
 python3 run.py lock [...]   write requirements*.txt anew (--upgrade: with newer versions)
 """
 

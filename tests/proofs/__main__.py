@@ -1,10 +1,12 @@
-"""The long run of every proof: `python -m tests.proofs [--seed N] [names…]`. Writes docs/proofs.md when all have run.
+"""The long run of proofs, of all or of those named: `python -m tests.proofs [--seed N] [names…]`.
 
+Each writes its own line into docs/proofs.md, and the facts behind it into docs/proofs.json, as soon as it is done.
 Anything wrong is printed with what plays it again, and the exit status is 1.
 """
 
 import argparse
 import importlib
+import json
 import logging
 import os
 import platform
@@ -13,8 +15,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from app.clock import KST, now
 from app.config import ROOT
@@ -22,6 +25,7 @@ from tests.proofs.report import Report
 
 NAMES = ("crash", "kill", "clock", "disk", "faults", "concurrency", "webhooks", "world", "model")
 PAGE = ROOT / "docs" / "proofs.md"
+FACTS = PAGE.with_suffix(".json")
 WHAT = {
     "crash": "모든 커밋과 PG 바이트의 앞뒤에서 죽었다가 다시 일어나기",
     "kill": "섞인 부하 속에서 kill -9",
@@ -35,7 +39,8 @@ WHAT = {
 }
 INTRO = """# 증명
 
-돈은 사라지지 않고 두 번 나가지 않는다. 이 표는 `python3 run.py proofs`가 직접 쓴 것이다.
+돈은 사라지지 않고 두 번 나가지 않는다. 이 표는 `python3 run.py proofs [이름…] --seed N`이 한 줄씩 직접 쓴 것이다:
+씨앗과 커밋이 같으면 같은 길을 다시 걷는다. 엔진은 SQLite와 PostgreSQL이고, `world`와 `model`은 SQLite만 쓴다.
 """
 
 
@@ -67,21 +72,27 @@ def said(number: int) -> str:
     return f"{number:,}"
 
 
-def page(reports: Sequence[Report], seed: int) -> str:
-    rows = ["| 증명 | 무엇을 | 얼마나 | 틀림 | 초 |", "|---|---|---|--:|--:|"]
-    for report in reports:
-        counts = ", ".join(f"{name} {said(number)}" for name, number in report.counts.items())
-        wrong = sum(map(len, report.wrong.values()))
-        rows.append(f"| `{report.name}` | {WHAT[report.name]} | {counts} | {wrong} | {report.seconds:,.0f} |")
-    facts = [
-        f"- 씨앗 `{seed}`, 커밋 `{commit()}`, {now().astimezone(KST):%Y-%m-%d %H:%M} KST",
-        f"- 기계: {machine()}",
-        f"- 다시 하려면: `python3 run.py proofs --seed {seed}`",
-        "- 엔진: SQLite와 PostgreSQL. `world`와 `model`은 SQLite만 쓴다",
-    ]
-    notes = [f"- `{report.name}`: {note}" for report in reports for note in report.notes]
-    broken = [f"- `{report.name}` {kind}: {its}" for report in reports for kind, its in report.wrong.items()]
-    parts = [INTRO, *facts, "", *rows, ""]
+def write_down(report: Report) -> None:
+    """This proof's line, beside those of the others."""
+    known: dict[str, Any] = json.loads(FACTS.read_text("utf-8")) if FACTS.exists() else {}
+    facts = {"commit": commit(), "at": f"{now().astimezone(KST):%Y-%m-%d %H:%M} KST", "machine": machine()}
+    known[report.name] = asdict(report) | facts
+    FACTS.parent.mkdir(exist_ok=True)
+    FACTS.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page([known[name] for name in NAMES if name in known]), encoding="utf-8")
+
+
+def page(proofs: Sequence[dict[str, Any]]) -> str:
+    rows = ["| 증명 | 무엇을 | 얼마나 | 틀림 | 초 | 씨앗 | 커밋 | 언제 |", "|---|---|---|--:|--:|--:|---|---|"]
+    for its in proofs:
+        counts = ", ".join(f"{name} {said(number)}" for name, number in its["counts"].items())
+        wrong = sum(map(len, its["wrong"].values()))
+        where = f"{its['seed']} | `{its['commit']}` | {its['at']}"
+        rows.append(f"| `{its['name']}` | {WHAT[its['name']]} | {counts} | {wrong} | {its['seconds']:,.0f} | {where} |")
+    notes = [f"- `{its['name']}`: {note}" for its in proofs for note in its["notes"]]
+    broken = [f"- `{its['name']}` {kind}: {wrong}" for its in proofs for kind, wrong in its["wrong"].items()]
+    machines = sorted({its["machine"] for its in proofs})
+    parts = [INTRO, *rows, "", f"기계: {'; '.join(machines)}", ""]
     parts += ["## 잰 것", "", *notes, ""] if notes else []
     parts += ["## 틀린 것", "", *broken, ""] if broken else []
     return "\n".join(parts)
@@ -97,18 +108,16 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     logging.getLogger("app").setLevel(logging.CRITICAL)  # the app complains about every accident, rightly
     print(f"seed {seed}, commit {commit()}, {machine()}", flush=True)
-    reports = []
+    wrong = False
     for proof in load(given.names or NAMES):
         began = time.monotonic()
         report = proof.run(seed=seed, long=True, say=lambda line: print(f"  {line}", flush=True))
         report.seconds = report.seconds or time.monotonic() - began
-        reports.append(report)
+        wrong = wrong or bool(report.wrong)
+        write_down(report)
         print(f"{report.name}: {report.counts}, wrong: {report.wrong or 0}, {report.seconds:.0f} s", flush=True)
-    if not given.names:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page(reports, seed), encoding="utf-8")
-        print(PAGE)
-    return 1 if any(report.wrong for report in reports) else 0
+    print(PAGE)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
