@@ -1,6 +1,7 @@
 """The engine, and the places where SQLite and PostgreSQL differ."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ def async_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
+BELL = "jjinbubu_written"  # PostgreSQL's channel between the workers
+
+
 class Database:
     """Reads and writes go through two engines on SQLite: all its writers queue, fairly, for one connection."""
 
@@ -43,6 +47,7 @@ class Database:
             self._reader = self._writer = create_async_engine(
                 self.url, pool_size=10, max_overflow=10, pool_pre_ping=True
             )
+        self.after_write: Callable[[], None] = lambda: None
         self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
         self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
 
@@ -62,6 +67,24 @@ class Database:
         """One transaction: committed when the block ends, rolled back when it raises. Never held across a PG call."""
         async with self._write.begin() as session:
             yield session
+        self.after_write()
+
+    async def ring(self) -> None:
+        """Tell the other workers that something was written. In a transaction of its own: a NOTIFY queues commits."""
+        async with self._writer.begin() as connection:
+            await connection.execute(text(f"NOTIFY {BELL}"))
+
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """Only on PostgreSQL: call `heard` when any worker rings. Returns when the connection is lost."""
+        async with self._reader.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            lost = asyncio.Event()
+            driver.add_termination_listener(lambda _: lost.set())
+            await driver.add_listener(BELL, lambda *_: heard())
+            try:
+                await lost.wait()
+            finally:
+                await connection.invalidate()  # nobody else gets it with our ear on it
 
     async def version(self) -> str | None:
         """The migration the database stands at; None when it cannot be reached or was never migrated."""

@@ -137,7 +137,9 @@ class RefundForm(Form):
     amount: Annotated[Won | None, BeforeValidator(empty_as_none)] = None
     reason: Annotated[Text, Field(min_length=1, max_length=200)]
     key: Annotated[Text, Field(min_length=1, max_length=100)]
+    remaining: Annotated[Annotated[int, Field(ge=0, le=MAX_ID)] | None, BeforeValidator(empty_as_none)] = None
     sentences = {
+        "remaining": "환불 화면을 다시 열어 주세요.",
         "amount": "환불 금액을 1원 이상의 숫자로 입력해 주세요. 비워 두면 남은 금액을 모두 환불합니다.",
         "reason": "환불 사유를 200자 이하로 입력해 주세요.",
         "key": "환불 화면을 다시 열어 주세요.",

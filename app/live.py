@@ -1,6 +1,7 @@
 """The live table: one tailer a process reads the event log, each event is drawn once, every viewer gets what fits."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from app.search import Filter, latest_refunds
 log = logging.getLogger(__name__)
 
 POLL = 0.25  # seconds between two looks at the log: one small indexed query a process, however many watch
+POLL_BESIDE_BELL = 2.0  # the same when other workers ring: then it is only there for what they forget
+GAP = 0.05  # seconds that a look waits for company, however much is written
+LISTEN_AGAIN = 5.0  # seconds after which a lost ear is put back
 # PostgreSQL hands ids out before commit, so event 8 may become visible after 9: look back as far as this.
 OVERLAP = 200  # events
 LATE = timedelta(seconds=10)
@@ -50,12 +54,14 @@ class News:
             order = ":desc" if wanted.sort.startswith("-") else ""
             return _wrap(cursor, "#payment-rows", f"upsert key:{key} sort{order}", self.row)
         if fitted or fits:
-            return _wrap(cursor, f"#payment-{self.payment.order_id}", "outerMorph", self.row)
+            return _wrap(cursor, f"#payment-{self.payment.order_id}", "outerMorph", self.row, leaves=not fits)
         return None
 
 
-def _wrap(cursor: int, target: str, swap: str, html: str) -> bytes:
-    lines = f'<hx-partial hx-target="{target}" hx-swap="{swap}">{html}</hx-partial>'.splitlines()
+def _wrap(cursor: int, target: str, swap: str, html: str, *, leaves: bool = False) -> bytes:
+    """A row that `leaves` shows what became of it first; the page lets it go when nobody works on it."""
+    mark = " data-leaves" if leaves else ""
+    lines = f'<hx-partial{mark} hx-target="{target}" hx-swap="{swap}">{html}</hx-partial>'.splitlines()
     return "".join((f"id: {cursor}\n", *(f"data: {line}\n" for line in lines), "\n")).encode()
 
 
@@ -96,13 +102,22 @@ class Live:
         self.closed = False
         self.cursor = 0
         self.told: deque[int] = deque(maxlen=2 * OVERLAP)
+        self.wake = asyncio.Event()
+        self.wrote = self.listening = False
+        db.after_write = self._after_write
+
+    def _after_write(self) -> None:
+        self.wrote = True
+        self.wake.set()
 
     async def run(self) -> None:
         """Tail the log for ever. A database that is away for a while is asked again."""
         loop = asyncio.get_running_loop()
         beat = loop.time()
         while not self.closed:
+            self.wake.clear()
             try:
+                await self._tell_others()
                 await self._look()
             except Exception:
                 log.exception("실시간 목록: 이벤트를 읽지 못했습니다")
@@ -110,7 +125,26 @@ class Live:
                 beat = loop.time()
                 for viewer in self.viewers:
                     viewer.push(b": .\n\n")
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(GAP)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), POLL_BESIDE_BELL if self.listening else POLL)
+
+    async def hear_others(self) -> None:
+        """PostgreSQL: look at once when another worker has written. Without it, or on SQLite, we poll."""
+        while not (self.db.is_sqlite or self.closed):
+            try:
+                self.listening = True
+                await self.db.listen(self.wake.set)
+            except Exception:
+                log.exception("실시간 목록: 다른 프로세스의 소식을 듣지 못합니다")
+            finally:
+                self.listening = False
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    async def _tell_others(self) -> None:
+        wrote, self.wrote = self.wrote, False
+        if wrote and self.listening:
+            await self.db.ring()
 
     def close(self) -> None:
         """End every stream and refuse new ones: uvicorn waits for open answers before it stops."""

@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with open_till(settings) as till:
             await auth.refuse_demo_accounts(till.db, settings)
             live = Live(till.db)
-            tasks = [asyncio.create_task(live.run())]
+            tasks = [asyncio.create_task(live.run()), asyncio.create_task(live.hear_others())]
             if settings.reconcile_every:
                 tasks.append(asyncio.create_task(reconciler.keep_reconciling(till, settings.reconcile_every)))
             with _before_shutdown(live.close):

@@ -19,11 +19,12 @@ OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 
 async def refund(
-    till: Till, order_id: str, *, amount: int | None, reason: str, key: str, by: str
+    till: Till, order_id: str, *, amount: int | None, reason: str, key: str, by: str, shown: int | None = None
 ) -> tuple[Payment, Refund]:
     """Give `amount` won back, or all that is left. One `key` is one refund, however often it is pressed.
 
-    Raises Refused: not refundable, more than is left, or a key that was used for something else.
+    `shown` is what was left, in won, when somebody decided on it. Raises Refused: not refundable, more than is left,
+    no longer what was shown (STALE), or a key that was used for something else.
     """
     deadline = asyncio.get_running_loop().time() + till.patience
     pause = 0.02
@@ -33,7 +34,7 @@ async def refund(
             known = await _refund_by_key(session, payment, key)
             before = None if known else next(iter(await _refunds(session, payment, *OPEN)), None)
             if known is None:
-                wanted = _refundable(payment, amount, before)
+                wanted = _refundable(payment, amount, before, shown)
                 if before is None:
                     entry = await reserve(till, session, payment, wanted, reason, key, by)
                     break
@@ -48,10 +49,12 @@ async def refund(
     return await send(till, payment, entry)
 
 
-def _refundable(payment: Payment, amount: int | None, before: Refund | None) -> int:
+def _refundable(payment: Payment, amount: int | None, before: Refund | None, shown: int | None) -> int:
     """Whole won to give back, once `before`, a refund that is under way, is over. Raises Refused."""
     if before and before.status == RefundStatus.IN_DOUBT:
         raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
+    if shown not in (None, payment.remaining):
+        raise Refused("STALE", f"그 사이 남은 금액이 ₩{payment.remaining:,}으로 바뀌었습니다.")
     if not payment.refundable:
         raise Refused("NOT_REFUNDABLE", "환불할 수 있는 상태가 아닙니다. 새로고침해서 상태를 확인해 주세요.")
     if (amount or 0) > payment.remaining:

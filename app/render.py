@@ -33,6 +33,31 @@ def seconds_until(moment: datetime) -> int:
     return max(0, round((moment - now()).total_seconds()))
 
 
+SOURCES = {"buyer": "구매자", "webhook": "웹훅", "reconciler": "조회", "system": "시스템"}
+"""Whose doing an event is; everyone else is an operator, named by e-mail address."""
+
+
+def subject(who: str) -> str:
+    """Whoever does something, with the particle that fits the last sound."""
+    syllable = ord(who[-1]) - 0xAC00
+    return f"{who}{'이' if 0 <= syllable < 11172 and syllable % 28 else '가'}"
+
+
+def masked_name(name: str) -> str:
+    """김*수: enough to tell two people apart, too little to know them."""
+    return name[:1] + "*" * max(1, len(name) - 2) + (name[-1] if len(name) > 2 else "")
+
+
+def masked_phone(phone: str) -> str:
+    """010-****-1234."""
+    return f"{phone[:3]}-****-{phone[-4:]}" if len(phone) > 7 else "****"
+
+
+def masked_email(email: str) -> str:
+    """k***@example.com."""
+    return f"{email[:1]}***@{email.rpartition('@')[2]}"
+
+
 @functools.cache
 def static(path: str) -> str:
     """The address of a static file with a digest of its content: it may be cached for ever."""
@@ -46,7 +71,8 @@ environment = Environment(
     undefined=StrictUndefined,
 )
 environment.filters.update(won=won, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat)
-environment.globals.update(static=static)
+environment.filters.update(masked_name=masked_name, masked_phone=masked_phone, masked_email=masked_email)
+environment.globals.update(static=static, SOURCES=SOURCES)
 templates = Jinja2Templates(env=environment)
 
 VARY = {"Vary": "HX-Request, HX-Request-Type"}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app import render
 from app.clock import KST
 from app.till import find
 from tests import story
@@ -19,6 +20,7 @@ from tests.fragments import (
     soup,
     words,
 )
+from tests.sandboxes import Sandbox
 
 
 def listed(html: str) -> list[str]:
@@ -116,6 +118,39 @@ def test_a_wrong_refund_keeps_what_was_typed(buyer: Visitor, admin: Visitor, cas
     assert_form_again(answer, "amount", "환불할 수 있는 금액은 ₩10,000입니다", status=409, amount="10001")
     answer = cashier.refund(admin, checkout, amount="100", reason=" ")
     assert_form_again(answer, "reason", "환불 사유를", amount="100")
+
+
+def test_a_stale_refund_form_says_who_was_faster_and_keeps_the_reason(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    url = f"/admin/payments/{checkout.order_id}/refunds"
+    form = admin.part("GET", f"{url}/new").text
+    stale = {str(field["name"]): str(field["value"]) for field in soup(form).select("input")} | {
+        "reason": "광고와 다름"
+    }
+    assert stale["amount"] == "10,000"
+    cashier.refund(admin, checkout, amount="3000")
+    answer = admin.part("POST", url, data=stale)
+    sentence = "그 사이 최관리가 ₩3,000 환불함 · 남은 금액 ₩7,000"
+    assert_form_again(answer, "amount", sentence, status=409, reason="광고와 다름", amount="7,000")
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 3000
+    typed = admin.part("POST", url, data=stale | {"amount": "500"})
+    assert_form_again(typed, "amount", sentence, status=409, reason="광고와 다름", amount="500", remaining="7000")
+    assert admin.part("POST", url, data=stale | {"amount": "500", "remaining": "7000"}).status_code == 200
+    assert admin.part("POST", url, data=stale | {"amount": "500"}).status_code == 200, "one key is one refund"
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 3500
+
+
+def test_a_proposed_reason_stands_in_the_form(buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:
+    checkout = cashier.buy(buyer)
+    form = admin.part("GET", f"/admin/payments/{checkout.order_id}/refunds/new?reason=중복결제").text
+    assert one(form, "input[name=reason]")["value"] == "중복결제"
+
+
+@pytest.mark.parametrize(("who", "subject"), [("김수", "김수가"), ("박남", "박남이"), ("관리자 B", "관리자 B가")])
+def test_a_name_gets_the_particle_that_fits(who: str, subject: str) -> None:
+    assert render.subject(who) == subject
 
 
 def test_a_refund_works_without_htmx_too(buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from starlette.testclient import TestClient
 
+from app.config import Settings
 from app.live import LATE
+from app.main import create_app
 from tests import story
 from tests.conftest import Cashier, House, Visitor
 from tests.fragments import PARTIAL, one, soup
@@ -82,6 +85,37 @@ def test_a_viewer_gets_what_the_filter_shows_and_nothing_else(buyer: Visitor, ad
         message = stream.next()
         assert one(message, "tr")["id"] == f"payment-{checkout.order_id}"
         assert one(message, "hx-partial")["hx-target"] == "#payment-rows", "it has come to fit"
+
+
+def test_a_row_that_no_longer_fits_shows_what_became_of_it_and_leaves(
+    buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    checkout = cashier.buy(buyer)
+    with watching(admin, "status=completed") as stream:
+        cashier.refund(admin, checkout, amount="1000")
+        assert not soup(stream.until(".is-refunded")).select("[data-leaves]"), "it still fits"
+        cashier.refund(admin, checkout)
+        leaving = one(stream.until("[data-leaves]"), "hx-partial[data-leaves]")
+        assert leaving["hx-target"] == f"#payment-{checkout.order_id}"
+        assert one(str(leaving), "tr")["data-status"] == "refunded"
+
+
+def test_what_one_worker_writes_another_shows_at_once(
+    settings: Settings, house: House, buyer: Visitor, cashier: Cashier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL the workers ring for each other; on SQLite, and when that fails, they look by themselves."""
+    if not house.till.db.is_sqlite:
+        monkeypatch.setattr("app.live.POLL_BESIDE_BELL", 60)  # so that nothing but the bell can have told
+    with TestClient(create_app(settings)) as door:
+        other_worker = House(house.app, settings, door)
+        live = door.app_state["live"]
+        deadline = time.monotonic() + 5
+        while not (live.listening or house.till.db.is_sqlite) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with watching(other_worker.visitor(story.ADMIN)) as stream:
+            time.sleep(0.2)  # both are at rest
+            checkout = cashier.order(buyer)
+            stream.until(f"#payment-{checkout.order_id}")
 
 
 def test_a_browser_that_comes_back_misses_nothing(buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:

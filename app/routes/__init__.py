@@ -5,7 +5,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from app.render import STATIC, environment
-from app.routes import admin, api, checkout, library, operations, reconciliation, sessions, shop, webhooks
+from app.routes import admin, api, checkout, library, operations, reconciliation, record, sessions, shop, webhooks
 
 
 class OrderIdConvertor(StringConvertor):
@@ -34,7 +34,7 @@ routes: list[BaseRoute] = [
     Route("/admin/payments", admin.index, name="admin_payments"),
     Route("/admin/payments/live", admin.live, name="admin_live"),
     Route("/admin/payments.csv", admin.export, name="admin_export"),
-    Route("/admin/payments/{order_id:order_id}", admin.show, name="admin_payment"),
+    Route("/admin/payments/{order_id:order_id}", record.show, name="admin_payment"),
     Route("/admin/payments/{order_id:order_id}/refunds/new", admin.new_refund, name="new_refund"),
     Route("/admin/payments/{order_id:order_id}/refunds", admin.create_refund, methods=["POST"], name="refunds"),
     Route("/admin/reconciliation", reconciliation.index, name="admin_reconciliation"),

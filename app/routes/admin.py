@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app import refunds
 from app.auth import admin_required
 from app.clock import now
-from app.forms import MAX_ID, RefundForm, typed
+from app.forms import MAX_ID, RefundForm, cleaned, typed
 from app.live import Stream, newest_event
-from app.models import Event, Payment, Refund, RefundStatus, Status
-from app.render import kst, redirect, render, wants_fragment
+from app.models import Payment, Refund, RefundStatus, Status, User
+from app.render import SOURCES, kst, redirect, render, subject, wants_fragment, won
 from app.search import Filter, Page, latest_refunds, search
 from app.till import Refused, Till, find
 
@@ -71,25 +72,10 @@ def _first(errors: dict[str, str]) -> str:
     return next(iter(errors.values()), "실시간 목록의 주소가 올바르지 않습니다. 새로고침해 주세요.")
 
 
-@admin_required
-async def show(request: Request) -> Response:
-    till: Till = request.state.till
-    async with till.db.read() as session:
-        payment = await find(session, request.path_params["order_id"])
-        given = (
-            await session.exec(select(Refund).where(col(Refund.payment_id) == payment.id).order_by(col(Refund.id)))
-        ).all()
-        events = (
-            await session.exec(select(Event).where(col(Event.payment_id) == payment.id).order_by(col(Event.id)))
-        ).all()
-    return render(
-        request, "admin/payments/show.html", payment=payment, given=given, events=events, typed=_blank(), errors={}
-    )
-
-
-def _blank() -> dict[str, str]:
+def blank_refund(payment: Payment, reason: str = "") -> dict[str, str]:
     """A refund form no one has typed into; its key makes two presses of the button one refund."""
-    return {"amount": "", "reason": "", "key": secrets.token_hex(16)}
+    amount = f"{payment.remaining:,}" if payment.refundable else ""
+    return {"amount": amount, "reason": reason, "key": secrets.token_hex(16)}
 
 
 @admin_required
@@ -97,7 +83,8 @@ async def new_refund(request: Request) -> Response:
     till: Till = request.state.till
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
-    known: dict[str, Any] = {"payment": payment, "typed": _blank(), "errors": {}}
+    reason = cleaned(request.query_params.get("reason"))
+    known: dict[str, Any] = {"payment": payment, "typed": blank_refund(payment, reason), "errors": {}}
     return render(request, "admin/refunds/new.html", "admin/refunds/_row.html", **known)
 
 
@@ -107,20 +94,31 @@ async def create_refund(request: Request) -> Response:
     order_id = request.path_params["order_id"]
     values = {"amount": "", "reason": "", "key": ""} | await typed(request)
     form, errors = RefundForm.read(values)
-    status = 422
+    status, stale = 422, False
     if form:
         try:
             payment, entry = await refunds.refund(
-                till, order_id, amount=form.amount, reason=form.reason, key=form.key, by=request.state.user.email
+                till,
+                order_id,
+                amount=form.amount,
+                reason=form.reason,
+                key=form.key,
+                by=request.state.user.email,
+                shown=form.remaining,
             )
         except Refused as refused:
             if refused.status == 404:
                 raise
             errors, status = {"amount": str(refused)}, refused.status
+            stale = refused.code == "STALE"
         else:
             return await _refunded(request, payment, entry)
     async with till.db.read() as session:
         payment = await find(session, order_id)
+        if form and form.remaining and stale:
+            errors = {"amount": await _what_came_between(session, payment, form.remaining)}
+            if form.amount == form.remaining:  # "all", as it was offered: all is less now
+                values["amount"] = f"{payment.remaining:,}"
     return render(
         request,
         "admin/refunds/new.html",
@@ -130,6 +128,22 @@ async def create_refund(request: Request) -> Response:
         typed=values,
         errors=errors,
     )
+
+
+async def _what_came_between(session: AsyncSession, payment: Payment, shown: int) -> str:
+    """Why there is less left than the form showed."""
+    query = (
+        select(Refund, User.name)
+        .outerjoin(User, col(User.email) == col(Refund.requested_by))
+        .where(col(Refund.payment_id) == payment.id, col(Refund.status) != RefundStatus.FAILED)
+    )
+    last = (await session.exec(query.order_by(col(Refund.id).desc()).limit(1))).first()
+    if last is None or shown <= payment.remaining:
+        return f"그 사이 남은 금액이 {won(payment.remaining)}으로 바뀌었습니다."
+    entry, name = last
+    who = name or SOURCES.get(entry.requested_by, entry.requested_by)
+    deed = "환불함" if entry.status == RefundStatus.DONE else "환불 요청함"
+    return f"그 사이 {subject(who)} {won(shown - payment.remaining)} {deed} · 남은 금액 {won(payment.remaining)}"
 
 
 async def _refunded(request: Request, payment: Payment, entry: Refund) -> Response:

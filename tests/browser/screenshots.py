@@ -107,7 +107,7 @@ def picture_admin(browser: Browser, shop: Shop) -> None:
     form = page.locator(".refund-row")
     form.get_by_label("환불 금액").fill("3,000")
     form.get_by_label("환불 사유").fill("광고와 다름")
-    expect(form).to_contain_text("₩3,000을 돌려주고")
+    expect(form).to_contain_text("환불 후 잔액")
     save(page, DOCS / "admin.png", full_page=False)
 
 

@@ -18,6 +18,7 @@ from tests.browser.walks import (
     row,
     watch_payments,
 )
+from tests.conftest import Checkout
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -78,12 +79,15 @@ def test_a_half_typed_refund_survives_whatever_happens_around_it(admin_page: Pag
     form = refund_row(admin, checkout.order_id)
     expect(form.get_by_label("환불 금액")).to_be_focused()
     form.get_by_label("환불 금액").fill("3,000")
-    expect(form).to_contain_text("₩3,000을 돌려주고 ₩7,000이 남습니다")
+    expect(form).to_contain_text("환불 후 잔액 ₩7,000 · 이용권 유지")
+    expect(form.get_by_role("button", name="₩3,000 환불하기")).to_be_visible()
     reason = form.get_by_label("환불 사유")
     reason.press_sequentially("광고와")
 
     arrived = shop.bought(story.MEMBER)
-    expect(row(admin, arrived.order_id)).to_contain_text("결제 완료")
+    waiting = admin.get_by_role("button", name="새 결제 1건")
+    expect(waiting).to_be_visible()
+    expect(row(admin, arrived.order_id)).to_be_hidden()
     shop.refunded(checkout, amount="1000")
     expect(row(admin, checkout.order_id)).to_contain_text("일부 환불")
     shop.refunded(older)
@@ -94,6 +98,11 @@ def test_a_half_typed_refund_survives_whatever_happens_around_it(admin_page: Pag
     expect(form.get_by_label("환불 금액")).to_have_value("3,000")
     following = row(admin, checkout.order_id).evaluate("row => row.nextElementSibling.id")
     assert following == f"refund-{checkout.order_id}", "the form stays below its payment"
+    waiting.click()
+    expect(row(admin, arrived.order_id)).to_contain_text("결제 완료")
+    expect(row(admin, arrived.order_id)).to_be_focused()
+    expect(waiting).to_be_hidden()
+    expect(reason).to_have_value("광고와 다름")
     expect_no_reload(admin)
 
 
@@ -161,6 +170,73 @@ def test_a_refund_needs_no_mouse(admin_page: Page, shop: Shop) -> None:
     expect(row(admin, checkout.order_id)).to_contain_text("일부 환불")
     expect(row(admin, checkout.order_id).locator(":focus")).to_have_count(1)
     assert shop.sandbox.ledger(checkout.order_id)["refunded"] == 2_500
+
+
+def test_a_payment_is_found_and_partly_refunded_by_six_keys(admin_page: Page, shop: Shop) -> None:
+    """Beside the name, the amount and the reason: / Enter r Tab Enter, and one to spare."""
+    checkout, _ = shop.bought(story.BUYER), shop.bought(story.OTHER)
+    shop.rewrite(checkout.order_id, buyer_name="나유진")
+    admin = watch_payments(admin_page)
+    press = admin.keyboard.press
+    press("/")
+    admin.keyboard.type("유진")
+    press("Enter")
+    expect(row(admin, checkout.order_id)).to_be_focused()
+    press("r")
+    expect(refund_row(admin, checkout.order_id).get_by_label("환불 금액")).to_be_focused()
+    admin.keyboard.type("2500")
+    press("Tab")
+    admin.keyboard.type("광고와 다름")
+    press("Enter")
+    expect(row(admin, checkout.order_id)).to_contain_text("일부 환불")
+    assert shop.sandbox.ledger(checkout.order_id)["refunded"] == 2_500
+    expect(row(admin, checkout.order_id)).to_be_focused()
+    expect_no_reload(admin)
+
+
+def test_every_key_presses_a_control_and_focus_comes_back(admin_page: Page, shop: Shop) -> None:
+    first, second = shop.bought(story.OTHER).order_id, shop.bought(story.BUYER).order_id
+    admin = watch_payments(admin_page)
+    press, picked = admin.keyboard.press, admin.locator(".pick input:checked")
+    press("j")
+    expect(row(admin, second)).to_be_focused()
+    press("j")
+    expect(row(admin, first)).to_be_focused()
+    press("Enter")
+    expect(admin.locator(f"#detail-{first}")).to_contain_text("왜 이 상태인가?")
+    press("Escape")
+    expect(admin.locator(f"#detail-{first}")).to_have_count(0)
+    expect(row(admin, first)).to_be_focused()
+    press("r")
+    expect(refund_row(admin, first).get_by_label("환불 금액")).to_be_focused()
+    press("Escape")
+    expect(refund_row(admin, first)).to_have_count(0)
+    expect(row(admin, first)).to_be_focused()
+    press("x")
+    press("k")
+    press("Shift+X")
+    expect(picked).to_have_count(2)
+    expect(admin.get_by_text("2건을 골랐습니다")).to_be_visible()
+    shop.refunded(shop.bought(story.MEMBER))
+    expect(admin.get_by_role("button", name="새 결제 1건")).to_be_visible()
+    expect(picked).to_have_count(2)
+    press("?")
+    expect(admin.get_by_role("dialog", name="단축키")).to_be_visible()
+    press("x")
+    press("Escape")
+    expect(admin.get_by_role("dialog", name="단축키")).to_be_hidden()
+    expect(row(admin, second)).to_be_focused()
+    press("f")
+    expect(admin.get_by_label("상태")).to_be_focused()
+    press("j")
+    expect(picked).to_have_count(2)
+    admin.get_by_label("상태").select_option("completed")
+    expect(admin).to_have_url(re.compile("status=completed"))
+    expect(admin.locator("#payments")).to_have_attribute("data-live", "on")
+    expect(admin.get_by_role("button", name="새 결제")).to_be_hidden()
+    shop.refunded(Checkout(first))
+    expect(row(admin, first)).to_have_count(0)
+    expect(row(admin, second)).to_be_visible()
 
 
 def test_the_retry_that_paid_twice_elsewhere_pays_once(admin_page: Page, shop: Shop, console: Console) -> None:
