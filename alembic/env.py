@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import app.models  # noqa: F401  fills SQLModel.metadata
+import app.desk  # noqa: F401  fills SQLModel.metadata, with app.models
 from app.config import read_settings
 from app.db import Database
 

@@ -20,6 +20,7 @@ from app.gateways import Declined, InDoubt
 from app.main import open_till
 from app.migrate import migrate
 from app.models import ApiToken, User
+from app.roles import Role
 from app.sweep import sweep
 
 
@@ -77,6 +78,7 @@ def create_admin(settings: Settings, words: argparse.Namespace) -> None:
             user = (await session.exec(select(User).where(col(User.email) == form.email))).one_or_none()
             user = user or User(email=form.email, password_hash="", name=form.name, phone="", created_at=now())
             user.password_hash, user.is_admin, user.epoch = auth.hash_password(password), True, user.epoch + 1
+            user.role = words.role
             session.add(user)
 
     asyncio.run(run())
@@ -160,8 +162,9 @@ def words_of(argv: list[str]) -> argparse.Namespace:
 
     verbs.add_parser("migrate", help="bring the database to the newest migration").set_defaults(act=migrate_database)
 
-    verb = verbs.add_parser("create-admin", help="the first admin; asks for a password or reads ADMIN_PASSWORD")
+    verb = verbs.add_parser("create-admin", help="an admin; asks for a password or reads ADMIN_PASSWORD")
     verb.add_argument("email")
+    verb.add_argument("--role", type=Role, choices=list(Role), default=Role.OWNER)
     verb.set_defaults(act=create_admin)
 
     verb = verbs.add_parser("create-token", help="an API token for an account, printed once")

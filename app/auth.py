@@ -23,6 +23,7 @@ from starlette.responses import RedirectResponse, Response
 from app.config import Misconfigured, Settings
 from app.db import Database
 from app.models import ApiToken, User
+from app.roles import Permission
 from app.till import Till
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -34,6 +35,8 @@ HASHING = ThreadPoolExecutor(2, "argon2")
 IDLE = timedelta(days=14)
 ADMIN_IDLE = timedelta(hours=8)
 TOUCH = 60  # seconds: how old "seen" may be before the cookie is written again
+
+NOT_ALLOWED = "이 일을 할 권한이 없습니다. 소유자에게 권한을 요청해 주세요."
 
 DEMO_EMAILS = ("buyer@example.com", "admin@example.com")
 
@@ -177,6 +180,21 @@ def admin_required(endpoint: Endpoint) -> Endpoint:
         return await endpoint(request)
 
     return enter
+
+
+def permission_required(permission: Permission) -> Callable[[Endpoint], Endpoint]:
+    """Admins whose role allows it; other admins get 403 and whom to ask."""
+
+    def guard(endpoint: Endpoint) -> Endpoint:
+        @functools.wraps(endpoint)
+        async def enter(request: Request) -> Response:
+            if not request.state.user.may(permission):
+                raise HTTPException(403, NOT_ALLOWED)
+            return await endpoint(request)
+
+        return admin_required(enter)
+
+    return guard
 
 
 def to_login(request: Request) -> Response:

@@ -35,6 +35,8 @@ class Settings:
     toss_api_url: str
     toss_sdk_url: str
 
+    refund_approval_above: int
+    """Whole won of one payment given back above which a second person must agree; 0 = off."""
     pg_timeout: float
     """Seconds for one PG call."""
     settle_after: float
@@ -55,6 +57,8 @@ class Settings:
         ):
             if not math.isfinite(seconds) or seconds < least:
                 raise Misconfigured(f"{name}은(는) {'0보다 큰' if least else '0 이상의'} 초여야 합니다.")
+        if self.refund_approval_above < 0:
+            raise Misconfigured("REFUND_APPROVAL_ABOVE는 0 이상의 원 금액이어야 합니다.")
         if not self.production:
             return
         key = str(self.secret_key)
@@ -83,6 +87,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         except ValueError as error:
             raise Misconfigured(f"{name}에는 초를 숫자로 넣어 주세요.") from error
 
+    try:
+        approval_above = int(config("REFUND_APPROVAL_ABOVE", default="0"))
+    except ValueError as error:
+        raise Misconfigured("REFUND_APPROVAL_ABOVE에는 원 금액을 숫자로 넣어 주세요.") from error
+
     return Settings(
         app_env=config("APP_ENV", default="development"),
         secret_key=Secret(config("SECRET_KEY", default="")),
@@ -92,6 +101,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
         toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
         toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+        refund_approval_above=approval_above,
         pg_timeout=seconds("PG_TIMEOUT", 20),
         settle_after=seconds("SETTLE_AFTER", 60),
         reconcile_every=seconds("RECONCILE_EVERY", 30),

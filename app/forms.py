@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -144,6 +144,23 @@ class RefundForm(Form):
         "reason": "환불 사유를 200자 이하로 입력해 주세요.",
         "key": "환불 화면을 다시 열어 주세요.",
     }
+
+
+class NoteForm(Form):
+    note: Annotated[Text, Field(min_length=1, max_length=500)]
+    sentences = {"note": "메모를 500자 이하로 입력해 주세요."}
+
+
+class RevealForm(Form):
+    purpose: Annotated[Text, Field(min_length=1, max_length=200)]
+    sentences = {"purpose": "구매자 정보를 보는 까닭을 200자 이하로 입력해 주세요. 기록에 남습니다."}
+
+
+class DecisionForm(Form):
+    """What was agreed to, to the won; or a refusal."""
+
+    decision: Literal["grant", "refuse"]
+    amount: Won
 
 
 async def typed(request: Request) -> dict[str, str]:

@@ -30,6 +30,7 @@ LISTEN_AGAIN = 5.0  # seconds after which a lost ear is put back
 OVERLAP = 200  # events
 LATE = timedelta(seconds=10)
 CATCH_UP = 500  # events after which a page that slept is asked to reload instead
+QUIET = frozenset({"revealed"})  # kinds of events that change nothing in a row
 HEARTBEAT = 15.0  # seconds
 LIFETIME = 600.0  # seconds after which a connection ends, to come back by itself and show its session again
 BACKLOG = 2 * CATCH_UP  # messages a slow viewer may lag behind; then it is cut, and comes back with Last-Event-ID
@@ -43,10 +44,13 @@ class News:
     payment: Payment
     before: Status
     is_new: bool
+    is_quiet: bool
     row: str
 
     def message(self, cursor: int, wanted: Filter) -> bytes | None:
         """What a viewer with this filter gets. A row that comes to fit goes to its place, a changed one morphs."""
+        if self.is_quiet:
+            return None
         fits = wanted.fits(self.payment, self.payment.status)
         fitted = not self.is_new and wanted.fits(self.payment, self.before)
         if fits and not fitted and not wanted.cursor:
@@ -73,11 +77,25 @@ class Viewer:
     items: list[bytes] = field(default_factory=list)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     caught_up: set[int] = field(default_factory=set)
+    meanwhile: list[tuple[News, int]] | None = field(default_factory=list)
+    """What the hub tells while this viewer catches up; told after it, so that an older state never covers a newer."""
     done: bool = False
 
+    def catch_up(self, missed: Sequence[tuple[News, int]]) -> None:
+        for news, cursor in missed:
+            self._tell(news, cursor)
+        self.caught_up = {news.event_id for news, _ in missed}
+        meanwhile, self.meanwhile = self.meanwhile or [], None
+        for news, cursor in meanwhile:
+            self.hear(news, cursor)
+
     def hear(self, news: News, cursor: int) -> None:
-        if news.event_id in self.caught_up or news.event_id <= self.after:
-            return
+        if self.meanwhile is not None:
+            self.meanwhile.append((news, cursor))
+        elif news.event_id not in self.caught_up and news.event_id > self.after:
+            self._tell(news, cursor)
+
+    def _tell(self, news: News, cursor: int) -> None:
         if chunk := news.message(cursor, self.wanted):
             self.push(chunk)
 
@@ -171,11 +189,9 @@ class Live:
             events = await self._events(session, after)
             if len(events) > CATCH_UP:
                 viewer.push(_wrap(self.cursor, "#notice", "innerHTML", draw("admin/payments/_missed.html")))
-                return
+                events = []
             news = await _draw(session, events)
-        for item in news:
-            viewer.hear(item, max(after, item.event_id))
-        viewer.caught_up = {item.event_id for item in news}
+        viewer.catch_up([(item, max(after, item.event_id)) for item in news if item.event_id > viewer.after])
 
     async def _events(self, session: AsyncSession, after: int) -> Sequence[Event]:
         newer = col(Event.id) > after
@@ -197,7 +213,14 @@ async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:
     payments = {payment.id: payment for payment in found}
     rows = {payment.id: draw("admin/payments/_row.html", payment=payment, refunds=refunds) for payment in found}
     return [
-        News(event.id or 0, payments[event.payment_id], event.before, event.kind == "created", rows[event.payment_id])
+        News(
+            event.id or 0,
+            payments[event.payment_id],
+            event.before,
+            is_new=event.kind == "created",
+            is_quiet=event.kind in QUIET,
+            row=rows[event.payment_id],
+        )
         for event in events
     ]
 

@@ -38,7 +38,13 @@ async def open_till(settings: Settings) -> AsyncIterator[Till]:
     try:
         async with http_client(settings) as client:
             known = gateways.load(settings, client)
-            yield Till(db, known, settle_after=settings.settle_after, patience=settings.pg_timeout + 5)
+            yield Till(
+                db,
+                known,
+                settle_after=settings.settle_after,
+                approval_above=settings.refund_approval_above,
+                patience=settings.pg_timeout + 5,
+            )
     finally:
         await db.close()
 

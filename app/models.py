@@ -11,6 +11,7 @@ from sqlalchemy import Enum as SqlEnum
 from sqlmodel import Field, SQLModel
 
 from app.clock import now
+from app.roles import ALLOWED, Role
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -92,8 +93,14 @@ class User(SQLModel, table=True):
     phone: str
     is_member: bool = False  # pays the member price
     is_admin: bool = False
+    role: Role = Field(
+        default=Role.VIEWER, sa_type=_words(Role), sa_column_kwargs={"server_default": Role.VIEWER.value}
+    )
     epoch: int = 0  # raised to sign out everywhere: sessions carry the epoch they began in
     created_at: datetime = Field(default_factory=now)
+
+    def may(self, permission: str) -> bool:
+        return self.is_admin and permission in ALLOWED[self.role]
 
 
 class ApiToken(SQLModel, table=True):

@@ -13,18 +13,28 @@ from app.models import Payment, Purchase, Refund, RefundStatus
 from app.till import Refused, Till, find, rest
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
+TWO_PEOPLE = "한 결제에서 ₩{:,}을 넘는 환불은 다른 사람의 승인이 있어야 합니다."
 UNDELIVERABLE = "undeliverable"
 """The key of the refund that we owe because we cannot deliver: it is asked for until the PG gives a reason why not."""
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 
 async def refund(
-    till: Till, order_id: str, *, amount: int | None, reason: str, key: str, by: str, shown: int | None = None
+    till: Till,
+    order_id: str,
+    *,
+    amount: int | None,
+    reason: str,
+    key: str,
+    by: str,
+    shown: int | None = None,
+    approved: bool = False,
 ) -> tuple[Payment, Refund]:
     """Give `amount` won back, or all that is left. One `key` is one refund, however often it is pressed.
 
-    `shown` is what was left, in won, when somebody decided on it. Raises Refused: not refundable, more than is left,
-    no longer what was shown (STALE), or a key that was used for something else.
+    `shown` is what was left, in won, when somebody decided on it; `approved` says that two people did. Raises Refused:
+    not refundable, more than is left, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED),
+    or a key that was used for something else.
     """
     deadline = asyncio.get_running_loop().time() + till.patience
     pause = 0.02
@@ -35,6 +45,8 @@ async def refund(
             before = None if known else next(iter(await _refunds(session, payment, *OPEN)), None)
             if known is None:
                 wanted = _refundable(payment, amount, before, shown)
+                if not approved and 0 < till.approval_above < payment.refunded_amount + wanted:
+                    raise Refused("APPROVAL_REQUIRED", TWO_PEOPLE.format(till.approval_above), 403)
                 if before is None:
                     entry = await reserve(till, session, payment, wanted, reason, key, by)
                     break

@@ -35,6 +35,8 @@ class Till:
     """By the name of the gateway."""
     settle_after: float = 60
     """Seconds before the reconciler takes up an unsettled payment."""
+    approval_above: int = 0
+    """Whole won of one payment given back above which a second person must agree; 0 = off."""
     patience: float = 25
     """Seconds to wait for the answer of a call that another request has made."""
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from argon2 import PasswordHasher
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -22,7 +23,8 @@ from app.config import Settings, read_settings
 from app.db import Database
 from app.main import create_app
 from app.migrate import migrate
-from app.models import Event, Payment, Purchase, Refund
+from app.models import Event, Payment, Purchase, Refund, User
+from app.roles import Role
 from app.till import Till
 from tests import story
 from tests.fragments import PARTIAL
@@ -150,6 +152,17 @@ class House:
         visitor.app_state.update(self.door.app_state)
         return visitor.log_in(email) if email else visitor
 
+    def hired(self, role: Role) -> Visitor:
+        """Another admin, `{role}@example.com`, 하나 by name."""
+        email, password_hash = f"{role}@example.com", auth.hash_password(story.PASSWORD)
+        person = User(email=email, name="정하나", phone="", password_hash=password_hash, is_admin=True, role=role)
+
+        async def hire(session: AsyncSession) -> None:
+            session.add(person)
+
+        self.change(hire)
+        return self.visitor(email)
+
     @property
     def till(self) -> Till:
         till: Till = self.door.app_state["till"]
@@ -233,7 +246,20 @@ def other(house: House) -> Visitor:
 
 @pytest.fixture
 def admin(house: House) -> Visitor:
+    """An owner: may do everything."""
     return house.visitor(story.ADMIN)
+
+
+@pytest.fixture
+def operator(house: House) -> Visitor:
+    """An admin who may give money back, and not take the list away."""
+    return house.hired(Role.OPERATOR)
+
+
+@pytest.fixture
+def viewer(house: House) -> Visitor:
+    """An admin who may only look."""
+    return house.hired(Role.VIEWER)
 
 
 # ── a purchase, step by step ─────────────────────────────────────────────────────────────────────────────────────────

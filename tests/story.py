@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from app import auth
 from app.models import Prompt, User
+from app.roles import Role
 
 PASSWORD = "correct horse battery"
 BUYER = "buyer@example.com"
@@ -22,6 +23,7 @@ def tell(session: Session, /) -> None:
     for email, name in ((BUYER, "김찐"), (MEMBER, "이회원"), (OTHER, "박남"), (ADMIN, "최관리")):
         person = User(email=email, name=name, phone="01012345678", password_hash=password_hash)
         person.is_member, person.is_admin = email == MEMBER, email == ADMIN
+        person.role = Role.OWNER if person.is_admin else Role.VIEWER
         session.add(person)
         session.flush()
     for title, category, price, member_price in (

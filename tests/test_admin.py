@@ -37,7 +37,7 @@ def dated(house: House, order_id: str, moment: datetime) -> None:
 
 def test_the_table_has_a_caption_and_a_row_for_every_payment(buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:
     done, open_ = cashier.buy(buyer), cashier.order(buyer, story.DISCOUNTED)
-    page = assert_page(admin.get("/admin/payments"), "결제 완료", "결제 대기", "buyer@example.com")
+    page = assert_page(admin.get("/admin/payments"), "결제 완료", "결제 대기", "b***@example.com")
     assert words(one(str(page), "table caption")) == "결제 목록"
     assert listed(str(page)) == [open_.order_id, done.order_id]
     assert one(str(page), f"#payment-{done.order_id}")["data-status"] == "completed"

@@ -13,53 +13,59 @@ from tests.conftest import ORDER, Cashier, Checkout, House, Visitor
 from tests.fragments import PARTIAL, assert_fragment, assert_notice, assert_page, assert_problem
 
 # Route, method (PART: GET as htmx asks for a part, PART-POST likewise), path, and the status that a stranger, the buyer
-# of {paid} and {open}, another buyer, and an admin get.
+# of {paid} and {open}, another buyer, and admins get: a viewer, an operator, an owner.
 TABLE = """
-    shop            GET        /                                       200  200  200  200
-    shop            PART       /                                       200  200  200  200
-    prompt          GET        /prompts/1                              200  200  200  200
-    prompt          PART       /prompts/1                              200  200  200  200
-    register        GET        /register                               200  200  200  200
-    register        POST       /register                               422  422  422  422
-    login           GET        /login                                  200  200  200  200
-    login           POST       /login                                  422  422  422  422
-    new_payment     GET        /payments/new?prompt_id=2               303  200  200  200
-    new_payment     PART       /payments/new?prompt_id=2               401  200  200  200
-    payments        POST       /payments                               303  303  303  303
-    payments        PART-POST  /payments                               401  204  204  204
-    payment         GET        /payments/{paid}                        200  200  404  200
-    payment         PART       /payments/{paid}                        200  200  404  200
-    payment_window  GET        /payments/{open}/window                 303  200  404  404
-    payment_window  PART       /payments/{open}/window                 401  200  404  404
-    payment_return  GET        /payments/{paid}/return                 303  303  303  303
-    purchases       GET        /purchases                              303  200  200  200
-    purchases       PART       /purchases                              401  200  200  200
-    admin_payments  GET        /admin/payments                         303  403  403  200
-    admin_payments  PART       /admin/payments                         401  403  403  200
-    admin_live      GET        /admin/payments/live?after=0            303  403  403  200
-    admin_live      PART       /admin/payments/live?after=0            401  403  403  200
-    admin_export    GET        /admin/payments.csv                     303  403  403  200
-    admin_payment   GET        /admin/payments/{paid}                  303  403  403  200
-    admin_payment   PART       /admin/payments/{paid}                  401  403  403  200
-    new_refund      GET        /admin/payments/{paid}/refunds/new      303  403  403  200
-    new_refund      PART       /admin/payments/{paid}/refunds/new      401  403  403  200
-    refunds         POST       /admin/payments/{paid}/refunds          303  403  403  303
-    refunds         PART-POST  /admin/payments/{paid}/refunds          401  403  403  200
-    admin_reconciliation  GET  /admin/reconciliation                   303  403  403  200
-    admin_repair    POST       /admin/reconciliation/{paid}            303  403  403  303
-    admin_webhooks  GET        /admin/webhooks                         303  403  403  200
-    openapi         GET        /api/openapi.json                       200  200  200  200
-    api_prepare     POST       /api/payment/prepare                    401  201  201  201
-    api_complete    POST       /api/payment/complete                   401  200  404  200
-    api_payment     GET        /api/payment/{paid}                     401  200  404  200
-    api_refund      POST       /api/payment/{paid}/refund              401  403  403  200
-    api_payments    GET        /api/admin/payments                     401  403  403  200
-    webhook         POST       /webhooks/toss                          200  200  200  200
-    admin_replay    POST       /admin/webhooks/1                       303  403  403  303
-    healthz         GET        /healthz                                200  200  200  200
-    readyz          GET        /readyz                                 200  200  200  200
-    static          GET        /static/app.js                          200  200  200  200
-    logout          POST       /logout                                 303  303  303  303
+    shop                  GET        /                                   200  200  200  200  200  200
+    shop                  PART       /                                   200  200  200  200  200  200
+    prompt                GET        /prompts/1                          200  200  200  200  200  200
+    prompt                PART       /prompts/1                          200  200  200  200  200  200
+    register              GET        /register                           200  200  200  200  200  200
+    register              POST       /register                           422  422  422  422  422  422
+    login                 GET        /login                              200  200  200  200  200  200
+    login                 POST       /login                              422  422  422  422  422  422
+    new_payment           GET        /payments/new?prompt_id=2           303  200  200  200  200  200
+    new_payment           PART       /payments/new?prompt_id=2           401  200  200  200  200  200
+    payments              POST       /payments                           303  303  303  303  303  303
+    payments              PART-POST  /payments                           401  204  204  204  204  204
+    payment               GET        /payments/{paid}                    200  200  404  200  200  200
+    payment               PART       /payments/{paid}                    200  200  404  200  200  200
+    payment_window        GET        /payments/{open}/window             303  200  404  404  404  404
+    payment_window        PART       /payments/{open}/window             401  200  404  404  404  404
+    payment_return        GET        /payments/{paid}/return             303  303  303  303  303  303
+    purchases             GET        /purchases                          303  200  200  200  200  200
+    purchases             PART       /purchases                          401  200  200  200  200  200
+    admin_payments        GET        /admin/payments                     303  403  403  200  200  200
+    admin_payments        PART       /admin/payments                     401  403  403  200  200  200
+    admin_live            GET        /admin/payments/live?after=0        303  403  403  200  200  200
+    admin_live            PART       /admin/payments/live?after=0        401  403  403  200  200  200
+    admin_export          GET        /admin/payments.csv                 303  403  403  403  403  200
+    admin_payment         GET        /admin/payments/{paid}              303  403  403  200  200  200
+    admin_payment         PART       /admin/payments/{paid}              401  403  403  200  200  200
+    new_refund            GET        /admin/payments/{paid}/refunds/new  303  403  403  403  200  200
+    new_refund            PART       /admin/payments/{paid}/refunds/new  401  403  403  403  200  200
+    refunds               POST       /admin/payments/{paid}/refunds      303  403  403  403  303  303
+    refunds               PART-POST  /admin/payments/{paid}/refunds      401  403  403  403  200  200
+    notes                 POST       /admin/payments/{paid}/notes        303  403  403  403  303  303
+    notes                 PART-POST  /admin/payments/{paid}/notes        401  403  403  403  200  200
+    reveal                POST       /admin/payments/{paid}/reveal       303  403  403  403  200  200
+    reveal                PART-POST  /admin/payments/{paid}/reveal       401  403  403  403  200  200
+    approvals             GET        /admin/approvals                    303  403  403  200  200  200
+    approval              POST       /admin/approvals/9                  303  403  403  403  404  404
+    admin_reconciliation  GET        /admin/reconciliation               303  403  403  200  200  200
+    admin_repair          POST       /admin/reconciliation/{paid}        303  403  403  403  303  303
+    admin_webhooks        GET        /admin/webhooks                     303  403  403  200  200  200
+    openapi               GET        /api/openapi.json                   200  200  200  200  200  200
+    api_prepare           POST       /api/payment/prepare                401  201  201  201  201  201
+    api_complete          POST       /api/payment/complete               401  200  404  200  200  200
+    api_payment           GET        /api/payment/{paid}                 401  200  404  200  200  200
+    api_refund            POST       /api/payment/{paid}/refund          401  403  403  403  200  200
+    api_payments          GET        /api/admin/payments                 401  403  403  200  200  200
+    webhook               POST       /webhooks/toss                      200  200  200  200  200  200
+    admin_replay          POST       /admin/webhooks/1                   303  403  403  403  303  303
+    healthz               GET        /healthz                            200  200  200  200  200  200
+    readyz                GET        /readyz                             200  200  200  200  200  200
+    static                GET        /static/app.js                      200  200  200  200  200  200
+    logout                POST       /logout                             303  303  303  303  303  303
 """
 READERS = {  # who reads the bought text where; nobody else anywhere
     "prompt GET": {"buyer"},
@@ -68,7 +74,7 @@ READERS = {  # who reads the bought text where; nobody else anywhere
     "payment PART": {"buyer"},
     "purchases GET": {"buyer"},
     "purchases PART": {"buyer"},
-    "api_complete POST": {"buyer", "admin"},
+    "api_complete POST": {"buyer", "viewer", "operator", "admin"},
 }
 
 
@@ -99,8 +105,17 @@ def _streams_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def people(stranger: Visitor, buyer: Visitor, other: Visitor, admin: Visitor) -> dict[str, Visitor]:
-    return {"stranger": stranger, "buyer": buyer, "other": other, "admin": admin}
+def people(
+    house: House, stranger: Visitor, buyer: Visitor, other: Visitor, viewer: Visitor, operator: Visitor, admin: Visitor
+) -> dict[str, Visitor]:
+    return {
+        "stranger": stranger,
+        "buyer": buyer,
+        "other": other,
+        "viewer": viewer,
+        "operator": operator,
+        "admin": admin,
+    }
 
 
 @pytest.fixture
@@ -117,6 +132,9 @@ def ask(visitor: Visitor, row: Row, paid: Checkout, pending: Checkout) -> Any:
     bodies: dict[str, dict[str, Any]] = {
         "payments": {"data": ORDER | {"prompt_id": str(story.DISCOUNTED)}},
         "refunds": {"data": {"amount": "1", "reason": "단순변심", "key": row.method}},
+        "notes": {"data": {"note": "전화로 확인했습니다"}},
+        "reveal": {"data": {"purpose": "환불 문의"}},
+        "approval": {"data": {"decision": "grant", "amount": "1"}},
         "api_prepare": {"json": {"prompt_id": story.DISCOUNTED, "payment_method": "card"}},
         "api_complete": {"json": {"order_id": paid.order_id, "pg_transaction_id": paid.payment_key}},
         "api_refund": {"json": {"reason": "단순변심", "amount": 1}, "headers": {"Idempotency-Key": "api"}},

@@ -18,7 +18,9 @@ FUNCTION_LINES, FILE_LINES = 70, 350
 KNOWS: dict[str, set[str]] = {
     "app.clock": set(),
     "app.config": set(),
-    "app.models": {"app.clock"},
+    "app.models": {"app.clock", "app.roles"},
+    "app.roles": set(),
+    "app.desk": {"app.clock", "app.models"},
     "app.gateways": {"app.clock", "app.config", "app.models", "app.gateways"},
     "app.db": {"app.clock", "app.config"},
     "app.migrate": {"app.config"},

@@ -316,12 +316,13 @@ def test_nothing_is_inline() -> None:
 # ── fragments ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # What is not one element with an id of its own, and why.
-ANSWERS_IN_PARTS = {"admin/refunds/_done.html"}  # <hx-partial>s, each says where it goes
+ANSWERS_IN_PARTS = {"admin/refunds/_done.html", "admin/refunds/_asked.html"}  # <hx-partial>s, each says where it goes
 ROWS = {"admin/payments/_rows.html"}  # several rows, each with an id
 INSIDE = {  # never swapped by itself: lives inside the element that is
     "admin/payments/_missed.html",
     "errors/_notice.html",
     "admin/refunds/_form.html",
+    "admin/approvals/_decide.html",
     "shop/_price.html",
 }
 

@@ -25,6 +25,7 @@ from app.demo.people import People
 from app.demo.store import open_postgres, open_sqlite, rebuilding_indexes
 from app.gateways.toss import SENTENCES
 from app.models import Payment, Prompt, User
+from app.roles import Role
 
 PROMPTS = Path(__file__).with_name("prompts.toml")
 BUYER_EMAIL, ADMIN_EMAIL = DEMO_EMAILS
@@ -66,6 +67,7 @@ def accounts() -> list[User]:
     buyer = User(email=BUYER_EMAIL, password_hash=hash_password(BUYER_PASSWORD), name="김찐", phone="01012345678")
     admin = User(email=ADMIN_EMAIL, password_hash=hash_password(ADMIN_PASSWORD), name="박부부", phone="01012340000")
     buyer.is_member = admin.is_admin = True
+    admin.role = Role.OWNER
     return [buyer, admin]
 
 

@@ -5,7 +5,19 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from app.render import STATIC, environment
-from app.routes import admin, api, checkout, library, operations, reconciliation, record, sessions, shop, webhooks
+from app.routes import (
+    admin,
+    api,
+    approvals,
+    checkout,
+    library,
+    operations,
+    reconciliation,
+    record,
+    sessions,
+    shop,
+    webhooks,
+)
 
 
 class OrderIdConvertor(StringConvertor):
@@ -37,6 +49,10 @@ routes: list[BaseRoute] = [
     Route("/admin/payments/{order_id:order_id}", record.show, name="admin_payment"),
     Route("/admin/payments/{order_id:order_id}/refunds/new", admin.new_refund, name="new_refund"),
     Route("/admin/payments/{order_id:order_id}/refunds", admin.create_refund, methods=["POST"], name="refunds"),
+    Route("/admin/payments/{order_id:order_id}/notes", record.add_note, methods=["POST"], name="notes"),
+    Route("/admin/payments/{order_id:order_id}/reveal", record.reveal, methods=["POST"], name="reveal"),
+    Route("/admin/approvals", approvals.index, name="approvals"),
+    Route("/admin/approvals/{id:id}", approvals.decide, methods=["POST"], name="approval"),
     Route("/admin/reconciliation", reconciliation.index, name="admin_reconciliation"),
     Route("/admin/reconciliation/{order_id:order_id}", reconciliation.repair, methods=["POST"], name="admin_repair"),
     Route("/admin/webhooks", reconciliation.webhooks, name="admin_webhooks"),

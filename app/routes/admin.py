@@ -11,13 +11,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app import refunds
-from app.auth import admin_required
+from app import approvals, refunds
+from app.auth import admin_required, permission_required
 from app.clock import now
 from app.forms import MAX_ID, RefundForm, cleaned, typed
 from app.live import Stream, newest_event
 from app.models import Payment, Refund, RefundStatus, Status, User
 from app.render import SOURCES, kst, redirect, render, subject, wants_fragment, won
+from app.roles import Permission
 from app.search import Filter, Page, latest_refunds, search
 from app.till import Refused, Till, find
 
@@ -78,7 +79,7 @@ def blank_refund(payment: Payment, reason: str = "") -> dict[str, str]:
     return {"amount": amount, "reason": reason, "key": secrets.token_hex(16)}
 
 
-@admin_required
+@permission_required(Permission.REFUND)
 async def new_refund(request: Request) -> Response:
     till: Till = request.state.till
     async with till.db.read() as session:
@@ -88,7 +89,7 @@ async def new_refund(request: Request) -> Response:
     return render(request, "admin/refunds/new.html", "admin/refunds/_row.html", **known)
 
 
-@admin_required
+@permission_required(Permission.REFUND)
 async def create_refund(request: Request) -> Response:
     till: Till = request.state.till
     order_id = request.path_params["order_id"]
@@ -109,6 +110,8 @@ async def create_refund(request: Request) -> Response:
         except Refused as refused:
             if refused.status == 404:
                 raise
+            if refused.code == "APPROVAL_REQUIRED":
+                return await _ask(request, form)
             errors, status = {"amount": str(refused)}, refused.status
             stale = refused.code == "STALE"
         else:
@@ -128,6 +131,16 @@ async def create_refund(request: Request) -> Response:
         typed=values,
         errors=errors,
     )
+
+
+async def _ask(request: Request, form: RefundForm) -> Response:
+    """Above the limit, a refund becomes a question to a second person."""
+    order_id, by = request.path_params["order_id"], request.state.user.email
+    await approvals.ask(request.state.till, order_id, amount=form.amount, reason=form.reason, by=by)
+    if not wants_fragment(request):
+        return redirect(request, request.url_for("admin_payment", order_id=order_id).path)
+    message = "한 사람이 정할 수 있는 금액을 넘어 승인을 요청했습니다. 다른 관리자가 승인하면 환불됩니다."
+    return render(request, "admin/refunds/_asked.html", order_id=order_id, message=message, role="status", status=202)
 
 
 async def _what_came_between(session: AsyncSession, payment: Payment, shown: int) -> str:
@@ -156,7 +169,7 @@ async def _refunded(request: Request, payment: Payment, entry: Refund) -> Respon
     return render(request, "admin/refunds/_done.html", payment=payment, entry=entry, refunds=latest, status=status)
 
 
-@admin_required
+@permission_required(Permission.EXPORT)
 async def export(request: Request) -> Response:
     """The filtered list as a file that Excel opens; read page by page, so that its size does not matter."""
     wanted, errors = Filter.read({**request.query_params, "cursor": ""})

@@ -17,6 +17,7 @@ from app.forms import Form, WrongFields
 from app.gateways import Redirect
 from app.models import Payment, Prompt, Purchase, RefundStatus, Status, User
 from app.problems import problem
+from app.roles import Permission
 from app.routes.checkout import return_url
 from app.routes.errors import SENTENCES
 from app.schemas import (
@@ -149,6 +150,8 @@ async def _purchase(till: Till, payment: Payment) -> PurchaseOut | None:
 
 @admin_only
 async def refund(request: Request) -> Response:
+    if not request.state.user.may(Permission.REFUND):
+        return problem(403, "FORBIDDEN", auth.NOT_ALLOWED)
     key = request.headers.get("idempotency-key", "").strip()
     if not key or len(key) > 100 or not key.isprintable():
         sentence = "Idempotency-Key 헤더(100자 이하)가 필요합니다. 같은 환불을 다시 보낼 때는 같은 키를 쓰세요."

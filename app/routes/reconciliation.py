@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import inbox, settlement
-from app.auth import admin_required
+from app.auth import admin_required, permission_required
 from app.clock import KST, now
 from app.forms import Form, empty_as_none
 from app.gateways import Declined, InDoubt
 from app.models import Payment, Webhook
 from app.render import redirect, render
+from app.roles import Permission
 from app.sweep import Bucket, sweep
 from app.till import Till
 
@@ -74,7 +75,7 @@ async def index(request: Request) -> Response:
     )
 
 
-@admin_required
+@permission_required(Permission.MEND)
 async def repair(request: Request) -> Response:
     """Bring our row to what the PG says, through the same door as everything else."""
     payment = await settlement.settle(request.state.till, request.path_params["order_id"], request.state.user.email)
@@ -90,7 +91,7 @@ async def webhooks(request: Request) -> Response:
     return render(request, "admin/webhooks/index.html", rows=rows)
 
 
-@admin_required
+@permission_required(Permission.MEND)
 async def replay(request: Request) -> Response:
     await inbox.replay(request.state.till, int(request.path_params["id"]))
     return redirect(request, request.url_for("admin_webhooks").path)

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from app import auth
 from app.db import Database
 from app.models import ApiToken, Payment, Prompt, Refund, RefundStatus, Status, User
+from app.roles import Role
 
 PROMPTS = 40
 TRIES = 40
@@ -25,7 +26,7 @@ async def people(url: str, buyers: int) -> None:
     async with db.write() as session:
         for name in (*(f"buyer{number}" for number in range(buyers)), "boss"):
             person = User(email=f"{name}@load.example", password_hash="-", name="김찐", phone="01012345678")
-            person.is_admin = name == "boss"
+            person.is_admin, person.role = name == "boss", Role.OWNER if name == "boss" else Role.VIEWER
             session.add(person)
             await session.flush()
             assert person.id

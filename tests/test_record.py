@@ -1,0 +1,223 @@
+"""One payment as operators see it: masked, explained, noted on, and given back by two people when it is much."""
+
+from dataclasses import replace
+
+import pytest
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.config import Settings
+from app.desk import Approval
+from app.models import Payment, Status
+from app.render import masked_email, masked_name, masked_phone
+from app.till import find
+from tests import story
+from tests.conftest import Cashier, Checkout, House, Visitor
+from tests.fragments import (
+    assert_form_again,
+    assert_fragment,
+    assert_notice,
+    assert_page,
+    assert_problem,
+    one,
+    soup,
+    words,
+)
+from tests.sandboxes import Sandbox
+
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+LIMIT = 5_000
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """One person may give back ₩5,000 of a payment; more needs two."""
+    return replace(settings, refund_approval_above=LIMIT)
+
+
+@pytest.fixture
+def paid(buyer: Visitor, cashier: Cashier) -> Checkout:
+    return cashier.buy(buyer)
+
+
+def record(paid: Checkout) -> str:
+    return f"/admin/payments/{paid.order_id}"
+
+
+# ── who bought ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("mask", "whole", "masked"),
+    [
+        (masked_name, "김철수", "김*수"),
+        (masked_name, "김찐", "김*"),
+        (masked_name, "남", "남*"),
+        (masked_name, "남궁민수", "남**수"),
+        (masked_phone, "01012345678", "010-****-5678"),
+        (masked_phone, "0212345", "****"),
+        (masked_email, "kim@example.com", "k***@example.com"),
+    ],
+)
+def test_a_mask_leaves_enough_to_tell_people_apart(mask: object, whole: str, masked: str) -> None:
+    assert callable(mask)
+    assert mask(whole) == masked
+
+
+@one_database
+def test_nobody_is_named_before_somebody_says_what_for(house: House, admin: Visitor, paid: Checkout) -> None:
+    private = ("김찐", story.BUYER, "01012345678", "010-1234-5678")
+    url = record(paid)
+    for answer in (
+        admin.get("/admin/payments"),
+        admin.get(url),
+        admin.part("GET", url),
+        admin.get(f"{url}/refunds/new"),
+    ):
+        assert answer.status_code == 200
+        assert not [text for text in private if text in answer.text], answer.url
+    empty = admin.part("POST", f"{url}/reveal", data={"purpose": " "})
+    assert_form_again(empty, "purpose", "까닭을")
+    assert "revealed" not in house.kinds(paid.order_id)
+
+    assert_fragment(admin.part("POST", f"{url}/reveal", data={"purpose": "환불 문의"}), "김찐", story.BUYER)
+    assert_page(admin.post(f"{url}/reveal", data={"purpose": "배송 확인"}), "김찐", story.BUYER, "01012345678")
+    told = [words(entry) for entry in assert_page(admin.get(url)).select(".timeline li")]
+    assert "구매자 정보를 보았습니다 · 환불 문의 관리자 admin@example.com" in told[-2]
+    assert story.BUYER not in admin.get(url).text, "the next look is masked again"
+
+
+@one_database
+def test_a_viewer_is_offered_nothing_that_is_not_theirs(viewer: Visitor, paid: Checkout) -> None:
+    page = assert_page(viewer.get(record(paid)), "메모", "구매자")
+    assert not page.select("main form")
+    listed = assert_page(viewer.get("/admin/payments"))
+    assert listed.select_one("#payments[data-viewer]"), "the stylesheet hides what a row offers to others"
+    assert "CSV 내려받기" not in words(listed)
+    assert_notice(viewer.part("GET", f"{record(paid)}/refunds/new"), "권한이 없습니다", status=403)
+
+
+# ── why, notes, twins ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@one_database
+def test_one_sentence_says_why_it_stands_there(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    def why(checkout: Checkout) -> str:
+        return words(one(admin.get(record(checkout)).text, f"#why-{checkout.order_id}"))
+
+    pending = cashier.order(buyer, story.DISCOUNTED)
+    assert "아직 결제창에서 승인하지 않았습니다" in why(pending)
+    checkout = cashier.buy(buyer)
+    assert "결제사가 승인했고 구매자에게 프롬프트를" in why(checkout)
+    cashier.refund(admin, checkout, amount="1000")
+    assert "그 뒤 ₩1,000을 돌려주었습니다. 이용권은 그대로입니다" in why(checkout)
+    sandbox.fault("cancel", "reset", when="after")
+    cashier.refund(admin, checkout, amount="2000")
+    assert "₩2,000 환불을 결제사에 요청했고 결과를 확인하고 있습니다" in why(checkout)
+
+
+@one_database
+def test_what_an_operator_notes_the_next_one_reads(operator: Visitor, admin: Visitor, paid: Checkout) -> None:
+    url = record(paid)
+    note = "<b>전화로 확인했습니다</b>"
+    assert_fragment(operator.part("POST", f"{url}/notes", data={"note": note}), note, "operator@example.com")
+    assert operator.post(f"{url}/notes", data={"note": "두 번째"}).headers["location"] == url
+    page = assert_page(admin.get(url), note, "두 번째")
+    assert [words(entry) for entry in page.select(".refund-entry b")] == []
+    long = operator.part("POST", f"{url}/notes", data={"note": "가" * 501})
+    assert_form_again(long, "note", "500자", note="가" * 501)
+
+
+@one_database
+def test_a_second_payment_for_the_same_thing_is_seen_and_its_refund_proposed(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout
+) -> None:
+    twin = cashier.order(buyer, story.DISCOUNTED)
+    assert "같은 상품" not in admin.get(record(paid)).text
+
+    async def pay_twice(session: AsyncSession) -> None:
+        payment = await find(session, twin.order_id)
+        payment.prompt_id, payment.status, payment.paid_amount = story.PROMPT, Status.COMPLETED, payment.amount
+
+    house.change(pay_twice)
+    page = assert_page(admin.get(record(twin)), "같은 구매자, 같은 상품", "두 번 결제된 것 같습니다")
+    proposed = str(one(str(page), f"#twins-{twin.order_id} .is-summary a")["href"])
+    assert one(admin.get(proposed).text, "input[name=reason]")["value"] == "중복결제"
+
+
+# ── two people ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def asked(house: House) -> Approval:
+    (approval,) = house.rows(select(Approval))
+    assert isinstance(approval, Approval)
+    return approval
+
+
+def decide(visitor: Visitor, approval: Approval, decision: str = "grant", amount: int | None = None) -> int:
+    data = {"decision": decision, "amount": str(amount or approval.amount)}
+    status: int = visitor.post(f"/admin/approvals/{approval.id}", data=data).status_code
+    return status
+
+
+def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_for(
+    house: House, operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout, sandbox: Sandbox
+) -> None:
+    assert cashier.refund(operator, paid, amount="3000").status_code == 200
+    answer = cashier.refund(operator, paid, amount="2001", reason="광고와 다름")
+    assert_fragment(answer, "다른 관리자가 승인하면 환불됩니다", status=202)
+    assert sandbox.ledger(paid.order_id)["refunded"] == 3_000, "small steps lead no further"
+    approval = asked(house)
+    assert (approval.amount, approval.remaining) == (2_001, 7_000)
+    assert_page(admin.get("/admin/approvals"), "₩2,001 승인하고 돌려주기", "광고와 다름", "operator@example.com")
+    assert "승인하고 돌려주기" not in operator.get(record(paid)).text
+
+    assert decide(operator, approval) == 403, "one's own request"
+    assert decide(admin, approval, amount=9_999) == 409
+    assert cashier.refund(admin, paid, amount="6000").status_code == 409, "one request at a time"
+    assert sandbox.ledger(paid.order_id)["refunded"] == 3_000
+    for _ in range(2):
+        assert decide(admin, approval) == 303
+    assert sandbox.ledger(paid.order_id)["refunded"] == 5_001
+    assert decide(operator, approval, "refuse") == 409, "it was decided"
+    told = words(one(admin.get(record(paid)).text, ".timeline"))
+    assert "두 번째 사람의 승인을 요청했습니다 · ₩2,001 · 광고와 다름 관리자 operator@example.com" in told
+    assert "환불을 승인했습니다 · ₩2,001 관리자 admin@example.com" in told
+
+
+@one_database
+def test_an_approval_of_what_is_no_longer_so_gives_nothing_back(
+    house: House, operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout, sandbox: Sandbox
+) -> None:
+    cashier.refund(operator, paid)
+    cashier.refund(admin, paid, amount="1000")
+    assert decide(admin, asked(house)) == 409
+    assert sandbox.ledger(paid.order_id)["refunded"] == 1_000
+    assert_page(admin.get(record(paid)), "남은 금액 ₩9,000")
+
+
+@one_database
+def test_a_request_can_be_refused_and_taken_back(
+    house: House, operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout, sandbox: Sandbox
+) -> None:
+    cashier.refund(operator, paid)
+    assert decide(operator, asked(house), "refuse") == 303, "their own"
+    assert decide(admin, asked(house)) == 409
+    form = {"amount": "", "reason": "오류", "key": "again"}
+    assert operator.post(f"{record(paid)}/refunds", data=form).headers["location"] == record(paid)
+    assert len(house.rows(select(Approval))) == 2
+    assert sandbox.ledger(paid.order_id)["refunded"] == 0
+    payment: Payment = house.payment(paid.order_id)
+    assert payment.remaining == 10_000
+
+
+@one_database
+def test_a_program_cannot_get_around_the_second_person(admin: Visitor, paid: Checkout, sandbox: Sandbox) -> None:
+    headers = {"Idempotency-Key": "large"}
+    answer = admin.post(f"/api/payment/{paid.order_id}/refund", json={"reason": "오류"}, headers=headers)
+    assert_problem(answer, 403, "APPROVAL_REQUIRED")
+    assert sandbox.ledger(paid.order_id)["refunded"] == 0
+    assert soup(admin.get("/admin/approvals").text).select(".empty-row"), "a program asks nobody"
