@@ -156,6 +156,14 @@ class RevealForm(Form):
     sentences = {"purpose": "구매자 정보를 보는 까닭을 200자 이하로 입력해 주세요. 기록에 남습니다."}
 
 
+class BulkForm(Form):
+    """Why, and the sum that was looked over, in won."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=200)]
+    total: Won
+    sentences = {"reason": "환불 사유를 200자 이하로 입력해 주세요.", "total": "화면을 다시 열어 확인해 주세요."}
+
+
 class DecisionForm(Form):
     """What was agreed to, to the won; or a refusal."""
 

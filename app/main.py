@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 
-from app import auth, gateways, reconciler
+from app import auth, bulk, gateways, reconciler
 from app.config import Misconfigured, Settings, read_settings
 from app.db import Database
 from app.guard import BodyLimit, CarefulHeaders, SameOrigin, careful_headers
@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             await auth.refuse_demo_accounts(till.db, settings)
             live = Live(till.db)
             tasks = [asyncio.create_task(live.run()), asyncio.create_task(live.hear_others())]
+            tasks.append(asyncio.create_task(bulk.keep_working(till)))
             if settings.reconcile_every:
                 tasks.append(asyncio.create_task(reconciler.keep_reconciling(till, settings.reconcile_every)))
             with _before_shutdown(live.close):

@@ -51,6 +51,13 @@ TABLE = """
     reveal                PART-POST  /admin/payments/{paid}/reveal       401  403  403  403  200  200
     approvals             GET        /admin/approvals                    303  403  403  200  200  200
     approval              POST       /admin/approvals/9                  303  403  403  403  404  404
+    bulk_jobs             GET        /admin/bulk-refunds                 303  403  403  200  200  200
+    bulk_refunds          POST       /admin/bulk-refunds                 303  403  403  403  303  303
+    bulk_job              GET        /admin/bulk-refunds/9               303  403  403  404  404  404
+    bulk_job              PART       /admin/bulk-refunds/9               401  403  403  404  404  404
+    bulk_start            POST       /admin/bulk-refunds/9/start         303  403  403  403  404  404
+    bulk_retry            POST       /admin/bulk-refunds/9/retry         303  403  403  403  404  404
+    bulk_result           GET        /admin/bulk-refunds/9/result.csv    303  403  403  403  404  404
     admin_reconciliation  GET        /admin/reconciliation               303  403  403  200  200  200
     admin_repair          POST       /admin/reconciliation/{paid}        303  403  403  403  303  303
     admin_webhooks        GET        /admin/webhooks                     303  403  403  200  200  200
@@ -134,6 +141,8 @@ def ask(visitor: Visitor, row: Row, paid: Checkout, pending: Checkout) -> Any:
         "refunds": {"data": {"amount": "1", "reason": "단순변심", "key": row.method}},
         "notes": {"data": {"note": "전화로 확인했습니다"}},
         "reveal": {"data": {"purpose": "환불 문의"}},
+        "bulk_refunds": {"data": {"order_id": paid.order_id}},
+        "bulk_start": {"data": {"reason": "오류", "total": "1"}},
         "approval": {"data": {"decision": "grant", "amount": "1"}},
         "api_prepare": {"json": {"prompt_id": story.DISCOUNTED, "payment_method": "card"}},
         "api_complete": {"json": {"order_id": paid.order_id, "pg_transaction_id": paid.payment_key}},

@@ -1,0 +1,241 @@
+"""Refunds of many payments at once: drawn up, looked over, started. A job that is killed is taken up again.
+
+Each row's refund has a key made of the row's id, so that a row taken up twice is one refund.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from sqlalchemy import or_, update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app import refunds
+from app.clock import now
+from app.desk import BulkJob, BulkRow
+from app.gateways import InDoubt
+from app.models import Payment, Refund, RefundStatus, Status
+from app.till import Refused, Till
+
+log = logging.getLogger(__name__)
+
+MOST = 1000  # payments of one job
+AT_ONCE = 4  # refunds that are out to the PGs at one time
+PAUSE = 1.0  # seconds between two looks for a job
+LEASE = timedelta(seconds=30)
+"""How long a worker is taken to be at it. Should two be at it, each row is still one refund."""
+OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One payment of a job with what became of it."""
+
+    row: BulkRow
+    payment: Payment
+    refund: Refund | None
+
+    @property
+    def outcome(self) -> str:
+        """excluded, waiting, refused, or how its refund stands: requested, done, failed, in_doubt."""
+        if self.row.excluded:
+            return "excluded"
+        if self.refund:
+            return str(self.refund.status)
+        return "refused" if self.row.refused else "waiting"
+
+    @property
+    def why(self) -> str:
+        failed = (self.refund.failure_message or self.refund.failure_code) if self.refund else None
+        return self.row.excluded or self.row.refused or failed or ""
+
+
+@dataclass(frozen=True)
+class Report:
+    job: BulkJob
+    lines: Sequence[Line]
+
+    def of(self, *outcomes: str) -> list[Line]:
+        return [line for line in self.lines if line.outcome in outcomes]
+
+    @property
+    def wanted(self) -> list[Line]:
+        return [line for line in self.lines if not line.row.excluded]
+
+    @property
+    def failed(self) -> list[Line]:
+        """What may be tried again: the PG or we have said no. What is in doubt may not."""
+        return self.of("failed", "refused")
+
+    @staticmethod
+    def sum(lines: Sequence[Line]) -> int:
+        """Whole won."""
+        return sum(line.row.amount for line in lines)
+
+
+async def draw_up(till: Till, order_ids: Sequence[str], by: str) -> BulkJob:
+    """A job that nobody has started: every payment with all that is left of it, or with why not. Raises Refused."""
+    if not 0 < len(set(order_ids)) <= MOST:
+        raise Refused("PICKED", f"환불할 결제를 1건 이상 {MOST:,}건 이하로 골라 주세요.", 422)
+    async with till.db.write() as session:
+        query = select(Payment).where(col(Payment.order_id).in_(set(order_ids))).order_by(col(Payment.id))
+        payments = (await session.exec(query)).all()
+        if not payments:
+            raise Refused("PICKED", "고른 결제를 찾지 못했습니다. 목록에서 다시 골라 주세요.", 422)
+        ids = [payment.id for payment in payments]
+        open_ = select(Refund.payment_id).where(col(Refund.payment_id).in_(ids), col(Refund.status).in_(OPEN))
+        busy = set((await session.exec(open_)).all())
+        session.add(job := BulkJob(by=by))
+        await session.flush()
+        assert job.id, "flushed"
+        for payment in payments:
+            assert payment.id, "it was found"
+            why = _why_not(till, payment, payment.id in busy)
+            session.add(BulkRow(job_id=job.id, payment_id=payment.id, amount=payment.remaining, excluded=why))
+    return job
+
+
+def _why_not(till: Till, payment: Payment, busy: bool) -> str | None:
+    if busy:
+        return "앞선 환불의 결과를 확인하고 있습니다"
+    if payment.status == Status.REFUNDED:
+        return "이미 전액 환불되었습니다"
+    if not payment.refundable:
+        return "결제 완료된 결제가 아닙니다"
+    if payment.payment_method == "virtual_account":
+        return "환불받을 계좌를 한 건씩 입력해야 합니다"
+    if 0 < till.approval_above < payment.paid_amount:
+        return "두 번째 사람의 승인이 있어야 하는 금액입니다"
+    return None
+
+
+async def start(till: Till, job_id: int, *, reason: str, total: int, by: str) -> None:
+    """Start what was looked over: `total` won. Pressed twice, it is started once. Raises Refused."""
+    async with till.db.write() as session:
+        job = await _job(session, job_id, lock=True)
+        if job.started_at:
+            return
+        lines = await _lines(session, job_id)
+        if Report.sum([line for line in lines if not line.row.excluded]) != total or not total:
+            raise Refused("STALE", "확인한 금액과 다릅니다. 화면을 다시 열어 확인해 주세요.")
+        job.reason, job.by, job.started_at = reason, by, now()
+
+
+async def retry(till: Till, job_id: int) -> None:
+    """Try again what failed, and nothing else: each with a key of its own. Raises Refused."""
+    async with till.db.write() as session:
+        job = await _job(session, job_id, lock=True)
+        failed = Report(job, await _lines(session, job_id)).failed
+        if not job.finished_at or not failed:
+            return
+        for line in failed:
+            line.row.tries, line.row.refund_id, line.row.refused = line.row.tries + 1, None, None
+        job.finished_at = None
+
+
+async def report(till: Till, job_id: int) -> Report:
+    """Raises Refused 404."""
+    async with till.db.read() as session:
+        return Report(await _job(session, job_id), await _lines(session, job_id))
+
+
+async def jobs(till: Till) -> Sequence[BulkJob]:
+    """The started ones, the newest first."""
+    query = select(BulkJob).where(col(BulkJob.started_at).is_not(None)).order_by(col(BulkJob.id).desc())
+    async with till.db.read() as session:
+        return (await session.exec(query.limit(100))).all()
+
+
+async def _job(session: AsyncSession, job_id: int, *, lock: bool = False) -> BulkJob:
+    query = select(BulkJob).where(col(BulkJob.id) == job_id)
+    job = (await session.exec(query.with_for_update() if lock else query)).one_or_none()
+    if job is None:
+        raise Refused("NOT_FOUND", "그런 일괄 환불이 없습니다.", 404)
+    return job
+
+
+async def _lines(session: AsyncSession, job_id: int) -> list[Line]:
+    query = (
+        select(BulkRow, Payment, Refund)
+        .select_from(BulkRow)
+        .join(Payment, col(Payment.id) == col(BulkRow.payment_id))
+        .outerjoin(Refund, col(Refund.id) == col(BulkRow.refund_id))
+    )
+    rows = (await session.exec(query.where(col(BulkRow.job_id) == job_id).order_by(col(BulkRow.id)))).all()
+    return [Line(*row) for row in rows]
+
+
+# ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def keep_working(till: Till) -> None:
+    """Runs beside the app for ever, and takes up at its start what was left."""
+    while True:
+        try:
+            await work(till)
+        except Exception:
+            log.exception("일괄 환불을 잇지 못했습니다. 다시 합니다")
+        await asyncio.sleep(PAUSE)
+
+
+async def work(till: Till) -> None:
+    """Carry on with every job that is started and not finished."""
+    till = replace(till, patience=0)  # whose answer is lost is told as it stands; the reconciler follows it up
+    while job := await _take(till):
+        while rows := await _next(till, job):
+            await asyncio.gather(*(_give_back(till, job, row, order_id) for row, order_id in rows))
+
+
+async def _take(till: Till) -> BulkJob | None:
+    free = or_(col(BulkJob.leased_until).is_(None), col(BulkJob.leased_until) < now())
+    query = select(BulkJob).where(col(BulkJob.started_at).is_not(None), col(BulkJob.finished_at).is_(None), free)
+    async with till.db.read() as session:
+        if (await session.exec(query.limit(1))).first() is None:
+            return None
+    async with till.db.write() as session:
+        job = (await session.exec(query.order_by(col(BulkJob.id)).limit(1).with_for_update(skip_locked=True))).first()
+        if job:
+            job.leased_until = now() + LEASE
+    return job
+
+
+async def _next(till: Till, job: BulkJob) -> Sequence[tuple[BulkRow, str]]:
+    """A few rows without an outcome. When there is none left, the job is finished."""
+    query = (
+        select(BulkRow, Payment.order_id)
+        .join(Payment, col(Payment.id) == col(BulkRow.payment_id))
+        .where(
+            col(BulkRow.job_id) == job.id,
+            col(BulkRow.excluded).is_(None),
+            col(BulkRow.refused).is_(None),
+            col(BulkRow.refund_id).is_(None),
+        )
+    )
+    async with till.db.write() as session:
+        rows = (await session.exec(query.order_by(col(BulkRow.id)).limit(AT_ONCE))).all()
+        now_ = now()
+        change = {"leased_until": now_ + LEASE} if rows else {"leased_until": None, "finished_at": now_}
+        await session.exec(update(BulkJob).where(col(BulkJob.id) == job.id).values(**change))
+    return rows
+
+
+async def _give_back(till: Till, job: BulkJob, row: BulkRow, order_id: str) -> None:
+    outcome: dict[str, object]
+    try:
+        _, entry = await refunds.refund(
+            till, order_id, amount=row.amount, reason=job.reason, key=row.key, by=job.by, shown=row.amount
+        )
+        outcome = {"refund_id": entry.id}
+    except Refused as no:
+        outcome = {"refused": str(no)}
+    except InDoubt as silence:  # the gateway's keys are gone from the settings: what was written stays written
+        async with till.db.read() as session:
+            mine = (col(Refund.payment_id) == row.payment_id, col(Refund.key) == row.key)
+            refund_id = (await session.exec(select(Refund.id).where(*mine))).one_or_none()
+        outcome = {"refund_id": refund_id} if refund_id else {"refused": str(silence)}
+    async with till.db.write() as session:
+        this = (col(BulkRow.id) == row.id, col(BulkRow.tries) == row.tries)
+        await session.exec(update(BulkRow).where(*this).values(**outcome))

@@ -1,0 +1,96 @@
+"""Refunds of many payments: pick, look over, start, watch, try again what failed, take the result away."""
+
+import csv
+import io
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import bulk
+from app.auth import admin_required, permission_required
+from app.forms import BulkForm, typed
+from app.render import kst, redirect, render, wants_fragment
+from app.roles import Permission
+from app.till import Till
+
+OUTCOMES = {
+    "waiting": "기다리는 중",
+    "requested": "환불 요청됨",
+    "in_doubt": "확인 중",
+    "done": "환불 완료",
+    "failed": "환불 실패",
+    "refused": "환불하지 않음",
+    "excluded": "제외",
+}
+
+
+@admin_required
+async def index(request: Request) -> Response:
+    return render(request, "admin/bulk/index.html", jobs=await bulk.jobs(request.state.till))
+
+
+@permission_required(Permission.REFUND)
+async def draw_up(request: Request) -> Response:
+    till: Till = request.state.till
+    async with request.form(max_files=0, max_fields=2 * bulk.MOST) as form:
+        order_ids = [value for value in form.getlist("order_id") if isinstance(value, str) and len(value) <= 32]
+    job = await bulk.draw_up(till, order_ids, request.state.user.email)
+    return redirect(request, request.url_for("bulk_job", id=job.id).path)
+
+
+@admin_required
+async def show(request: Request) -> Response:
+    return await _page(request)
+
+
+@permission_required(Permission.REFUND)
+async def start(request: Request) -> Response:
+    till: Till = request.state.till
+    job_id, values = int(request.path_params["id"]), await typed(request)
+    form, errors = BulkForm.read(values)
+    if form is None:
+        return await _page(request, values, errors)
+    await bulk.start(till, job_id, reason=form.reason, total=form.total, by=request.state.user.email)
+    return redirect(request, request.url_for("bulk_job", id=job_id).path)
+
+
+@permission_required(Permission.REFUND)
+async def retry(request: Request) -> Response:
+    job_id = int(request.path_params["id"])
+    await bulk.retry(request.state.till, job_id)
+    return redirect(request, request.url_for("bulk_job", id=job_id).path)
+
+
+async def _page(
+    request: Request, values: dict[str, str] | None = None, errors: dict[str, str] | None = None
+) -> Response:
+    report = await bulk.report(request.state.till, int(request.path_params["id"]))
+    if wants_fragment(request) and report.job.finished_at:  # done: the whole page, with every row's outcome
+        return redirect(request, request.url.path)
+    return render(
+        request,
+        "admin/bulk/show.html",
+        "admin/bulk/_progress.html",
+        status=422 if errors else 200,
+        report=report,
+        typed={"reason": ""} | (values or {}),
+        errors=errors or {},
+        outcomes=OUTCOMES,
+    )
+
+
+@permission_required(Permission.REFUND)
+async def result(request: Request) -> Response:
+    """Every row with its outcome, as a file that Excel opens."""
+    report = await bulk.report(request.state.till, int(request.path_params["id"]))
+    lines = io.StringIO("\ufeff")
+    lines.seek(0, io.SEEK_END)
+    rows = csv.writer(lines)
+    rows.writerow(("주문번호", "금액", "결과", "까닭", "환불 시각(KST)"))
+    for line in report.lines:
+        done_at = kst(line.refund.done_at) if line.refund and line.refund.done_at else ""
+        why = f"'{line.why}" if line.why[:1] in tuple("=+-@\t\r") else line.why  # never a formula
+        rows.writerow((line.payment.order_id, line.row.amount, OUTCOMES[line.outcome], why, done_at))
+    name = f"bulk-refund-{report.job.id}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(lines.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
