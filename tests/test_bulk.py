@@ -63,7 +63,7 @@ def bought(house: House, buyer: Visitor, cashier: Cashier) -> list[Checkout]:
 def draw_up(operator: Visitor, checkouts: list[Checkout]) -> str:
     """Through the form around the table; answers the job's address."""
     data = {"order_id": [checkout.order_id for checkout in checkouts]}
-    answer = operator.post("/admin/bulk-refunds", data=data)
+    answer = operator.post("/admin/bulk-refunds/new", data=data)
     assert answer.status_code == 303, answer.text
     return str(answer.headers["location"])
 
@@ -96,7 +96,7 @@ def test_before_anything_is_given_back_one_sees_how_much_and_what_not(
     assert_form_again(operator.post(f"{url}/start", data={"reason": "", "total": "48000"}), "reason", "환불 사유를")
     other = operator.part("POST", f"{url}/start", data={"reason": "오류", "total": "47000"})
     assert_notice(other, "확인한 금액과 다릅니다", status=409)
-    assert_page(operator.post("/admin/bulk-refunds", data={}), "골라 주세요", status=422)
+    assert_page(operator.post("/admin/bulk-refunds/new", data={}), "골라 주세요", status=422)
 
 
 @one_database

@@ -17,6 +17,7 @@ from tests import story
 from tests.browser.conftest import PHONE, Console, Open
 from tests.browser.serving import Shop
 from tests.browser.walks import expect_heading, log_in, refund_row, row, watch_payments
+from tests.conftest import Checkout
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -102,20 +103,59 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     form.get_by_role("button", name="환불하기").click()
     expect(page.get_by_text("₩5,000을 환불했습니다.")).to_be_visible()
     yield "admin table with a notice"
+    yield from _deciding(page, shop, checkout)
     watch_payments(page, "?q=nothing")
     yield "admin table without results"
     page.goto("/admin/payments?from=2026-02-01&to=2026-01-01")
     yield "admin table with a filter that cannot be"
-    page.goto(f"/admin/payments/{checkout.order_id}/refunds/new")
-    yield "admin refund"
-    page.goto(f"/admin/payments/{checkout.order_id}")
-    yield "admin detail"
     page.goto("/admin/webhooks")
     yield "admin webhooks"
     page.goto("/admin/reconciliation")
     page.get_by_role("button", name="맞춰 보기").click()
     expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
     yield "admin reconciliation"
+
+
+def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
+    row(page, checkout.order_id).get_by_role("button", name="펼치기").click()
+    expect(page.locator(".detail-row")).to_contain_text("왜 이 상태인가?")
+    page.locator(".pick input").nth(1).check()
+    expect(page.get_by_text("1건을 골랐습니다")).to_be_visible()
+    shop.bought(story.MEMBER)
+    expect(page.get_by_role("button", name="새 결제 1건")).to_be_visible()
+    yield "admin table with details, a pick and what waits"
+    page.locator("body").press("?")
+    yield "admin table with its keys"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="일괄 환불 미리 보기").click()
+    expect_heading(page, "일괄 환불")
+    yield "admin bulk refund"
+    page.get_by_label("환불 사유").fill("오류")
+    page.get_by_role("button", name="환불하기").click()
+    expect(page.get_by_text("1건 중 1건")).to_be_visible()
+    expect(page.get_by_role("link", name="결과 CSV")).to_be_visible()
+    yield "admin bulk refund, done"
+    page.goto("/admin/bulk-refunds")
+    yield "admin bulk refunds"
+    with shop.database() as db:
+        db.execute(
+            "INSERT INTO approval (payment_id, amount, remaining, reason, asked_by, asked_at, granted) SELECT id, 100,"
+            " 100, '오류', 'other@example.com', created_at, 0 FROM payment WHERE order_id = ?",
+            (checkout.order_id,),
+        )
+    page.goto("/admin/approvals")
+    yield "admin approvals"
+    page.goto(f"/admin/payments/{checkout.order_id}/refunds/new")
+    yield "admin refund"
+    page.goto(f"/admin/payments/{checkout.order_id}")
+    yield "admin detail"
+    page.get_by_label("메모 남기기").fill("전화로 확인했습니다")
+    page.get_by_role("button", name="남기기").click()
+    expect(page.locator("#main")).to_contain_text("전화로 확인했습니다 admin@example.com")
+    page.get_by_label("열람 사유").fill("환불 문의")
+    page.get_by_role("button", name="가린 정보 보기").click()
+    expect(page.locator("#main")).to_contain_text(story.BUYER)
+    yield "admin detail with a note, and the buyer unmasked"
 
 
 @pytest.mark.timeout(180)  # some forty pages, on whatever machine
