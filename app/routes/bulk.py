@@ -14,7 +14,7 @@ from app.roles import Permission
 from app.till import Till
 
 OUTCOMES = {
-    "waiting": "기다리는 중",
+    "waiting": "환불 예정",
     "requested": "환불 요청됨",
     "in_doubt": "확인 중",
     "done": "환불 완료",
