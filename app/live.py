@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 POLL = 0.25  # seconds between two looks at the log: one small indexed query a process, however many watch
 POLL_BESIDE_BELL = 2.0  # the same when other workers ring: then it is only there for what they forget
-GAP = 0.05  # seconds that a look waits for company, however much is written
+GAP = 0.05  # seconds between two looks, however much is written; with many viewers more: each look is a write to each
 LISTEN_AGAIN = 5.0  # seconds after which a lost ear is put back
 # PostgreSQL hands ids out before commit, so event 8 may become visible after 9: look back as far as this.
 OVERLAP = 200  # events
@@ -33,7 +33,7 @@ CATCH_UP = 500  # events after which a page that slept is asked to reload instea
 QUIET = frozenset({"revealed"})  # kinds of events that change nothing in a row
 HEARTBEAT = 15.0  # seconds
 LIFETIME = 600.0  # seconds after which a connection ends, to come back by itself and show its session again
-BACKLOG = 2 * CATCH_UP  # messages a slow viewer may lag behind; then it is cut, and comes back with Last-Event-ID
+BACKLOG = 1000  # messages a slow viewer may lag behind; then it is cut, and comes back with Last-Event-ID
 
 
 @dataclass(frozen=True)
@@ -47,26 +47,52 @@ class News:
     is_quiet: bool
     row: str
 
-    def message(self, cursor: int, wanted: Filter) -> bytes | None:
+    def part(self, wanted: Filter) -> str:
         """What a viewer with this filter gets. A row that comes to fit goes to its place, a changed one morphs."""
-        if self.is_quiet:
-            return None
         fits = wanted.fits(self.payment, self.payment.status)
         fitted = not self.is_new and wanted.fits(self.payment, self.before)
+        if self.is_quiet or not (fits or fitted):
+            return ""
         if fits and not fitted and not wanted.cursor:
             key = "data-amount" if "amount" in wanted.sort else "data-created"
             order = ":desc" if wanted.sort.startswith("-") else ""
-            return _wrap(cursor, "#payment-rows", f"upsert key:{key} sort{order}", self.row)
-        if fitted or fits:
-            return _wrap(cursor, f"#payment-{self.payment.order_id}", "outerMorph", self.row, leaves=not fits)
-        return None
+            return _part("#payment-rows", f"upsert key:{key} sort{order}", self.row)
+        return _part(f"#payment-{self.payment.order_id}", "outerMorph", self.row, leaves=not fits)
 
 
-def _wrap(cursor: int, target: str, swap: str, html: str, *, leaves: bool = False) -> bytes:
+def _part(target: str, swap: str, html: str, *, leaves: bool = False) -> str:
     """A row that `leaves` shows what became of it first; the page lets it go when nobody works on it."""
     mark = " data-leaves" if leaves else ""
-    lines = f'<hx-partial{mark} hx-target="{target}" hx-swap="{swap}">{html}</hx-partial>'.splitlines()
-    return "".join((f"id: {cursor}\n", *(f"data: {line}\n" for line in lines), "\n")).encode()
+    return f'<hx-partial{mark} hx-target="{target}" hx-swap="{swap}">{html}</hx-partial>'
+
+
+def _message(cursor: int, html: str) -> bytes:
+    data = "".join(f"data: {line}\n" for line in html.splitlines())
+    return f"id: {cursor}\n{data}\n".encode()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one look at the log has found: one message, written once for all who want the same."""
+
+    news: Sequence[News]
+    cursor: int
+    written: dict[Filter, bytes] = field(default_factory=dict)
+
+    def message(self, wanted: Filter) -> bytes:
+        """Empty when nothing in it is for this filter. All events of a payment show the same row: the first counts."""
+        if wanted not in self.written:
+            parts: dict[str, str] = {}
+            for news in self.news:
+                if part := news.part(wanted):
+                    parts.setdefault(news.payment.order_id, part)
+            self.written[wanted] = _message(self.cursor, "".join(parts.values())) if parts else b""
+        return self.written[wanted]
+
+    def after(self, event_id: int, told: Collection[int] = ()) -> "Batch":
+        """Without what the viewer knows already."""
+        fresh = [news for news in self.news if news.event_id > event_id and news.event_id not in told]
+        return self if len(fresh) == len(self.news) else Batch(fresh, self.cursor)
 
 
 @dataclass(eq=False)
@@ -77,32 +103,27 @@ class Viewer:
     items: list[bytes] = field(default_factory=list)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     caught_up: set[int] = field(default_factory=set)
-    meanwhile: list[tuple[News, int]] | None = field(default_factory=list)
+    meanwhile: list[Batch] | None = field(default_factory=list)
     """What the hub tells while this viewer catches up; told after it, so that an older state never covers a newer."""
     done: bool = False
 
-    def catch_up(self, missed: Sequence[tuple[News, int]]) -> None:
-        for news, cursor in missed:
-            self._tell(news, cursor)
-        self.caught_up = {news.event_id for news, _ in missed}
+    def catch_up(self, missed: Batch) -> None:
+        self.push(missed.after(self.after).message(self.wanted))
+        self.caught_up = {news.event_id for news in missed.news}
         meanwhile, self.meanwhile = self.meanwhile or [], None
-        for news, cursor in meanwhile:
-            self.hear(news, cursor)
+        for batch in meanwhile:
+            self.hear(batch)
 
-    def hear(self, news: News, cursor: int) -> None:
+    def hear(self, batch: Batch) -> None:
         if self.meanwhile is not None:
-            self.meanwhile.append((news, cursor))
-        elif news.event_id not in self.caught_up and news.event_id > self.after:
-            self._tell(news, cursor)
-
-    def _tell(self, news: News, cursor: int) -> None:
-        if chunk := news.message(cursor, self.wanted):
-            self.push(chunk)
+            self.meanwhile.append(batch)
+        else:
+            self.push(batch.after(self.after, self.caught_up).message(self.wanted))
 
     def push(self, chunk: bytes) -> None:
         if len(self.items) >= BACKLOG:
             self.end()
-        else:
+        elif chunk:
             self.items.append(chunk)
             self.wake.set()
 
@@ -143,7 +164,7 @@ class Live:
                 beat = loop.time()
                 for viewer in self.viewers:
                     viewer.push(b": .\n\n")
-            await asyncio.sleep(GAP)
+            await asyncio.sleep(min(POLL, GAP + len(self.viewers) / 1000))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), POLL_BESIDE_BELL if self.listening else POLL)
 
@@ -177,21 +198,24 @@ class Live:
                 return
             events = [event for event in await self._events(session, self.cursor) if event.id not in self.told]
             news = await _draw(session, events)
-        for item in news:
-            self.told.append(item.event_id)
-            self.cursor = max(self.cursor, item.event_id)
-            for viewer in self.viewers:
-                viewer.hear(item, self.cursor)
+        if not news:
+            return
+        self.told.extend(item.event_id for item in news)
+        self.cursor = max(self.cursor, *self.told)
+        batch = Batch(news, self.cursor)
+        for viewer in self.viewers:
+            viewer.hear(batch)
 
     async def catch_up(self, viewer: Viewer, after: int) -> None:
         """What happened since the page, or the last message that arrived. What it tells, the hub need not."""
         async with self.db.read() as session:
             events = await self._events(session, after)
             if len(events) > CATCH_UP:
-                viewer.push(_wrap(self.cursor, "#notice", "innerHTML", draw("admin/payments/_missed.html")))
+                missed = draw("admin/payments/_missed.html")
+                viewer.push(_message(self.cursor, _part("#notice", "innerHTML", missed)))
                 events = []
             news = await _draw(session, events)
-        viewer.catch_up([(item, max(after, item.event_id)) for item in news if item.event_id > viewer.after])
+        viewer.catch_up(Batch(news, max([after, *(item.event_id for item in news)])))
 
     async def _events(self, session: AsyncSession, after: int) -> Sequence[Event]:
         newer = col(Event.id) > after

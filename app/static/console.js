@@ -23,18 +23,17 @@ function atWork() {
     || (!marked.isCollapsed && rows.contains(marked.anchorNode));
 }
 
-document.addEventListener("htmx:sse:before:message", ({ detail: { message } }) => {
-  const place = message.data.match(/hx-target="#payment-rows" hx-swap="([^"]+)"/);
+document.addEventListener("htmx:sse:before:message", ({ detail }) => {
+  const place = detail.message.data.match(/hx-target="#payment-rows" hx-swap="([^"]+)"/);
   if (!place) return;
-  if (!atWork()) return letIn();
+  if (!atWork()) return detail.waitUntil(letIn());
   byId("waiting-rows").dataset.swap = place[1];
-  message.data = message.data.replace('"#payment-rows"', '"#waiting-rows"');
+  detail.message.data = detail.message.data.replaceAll('"#payment-rows"', '"#waiting-rows"');
 });
 
-document.addEventListener("htmx:sse:after:message", ({ detail: { message } }) => {
-  const row = byId(message.data.match(/<tr id="(payment-\w+)"/)?.[1]);
-  row?.classList.add("is-fresh");
-  if (message.data.includes("data-leaves")) row?.classList.add("is-leaving");
+document.addEventListener("htmx:sse:after:message", ({ detail: { message: { data } } }) => {
+  for (const [, id] of data.matchAll(/<tr id="(payment-\w+)"/g)) byId(id)?.classList.add("is-fresh");
+  for (const [, id] of data.matchAll(/data-leaves hx-target="#(payment-\w+)"/g)) byId(id)?.classList.add("is-leaving");
   inRows("#more ~ tr").forEach((further) => further.remove()); // what belongs further down comes with it
   tellWaiting();
 });
