@@ -5,6 +5,7 @@ python3 run.py              try it out: the shop, and the pretend PGs when no ke
 python3 run.py test [...]   every test; what follows goes to pytest
 python3 run.py check        lint, format, types
 python3 run.py proofs [...] every proof about money, or those named, long; writes docs/proofs.md
+python3 run.py mutants [...] is every line of the money core held by a test? writes docs/mutants.md
 python3 run.py lock [...]   write requirements*.txt anew (--upgrade: with newer versions)
 """
 
@@ -29,7 +30,8 @@ HERE = Path(__file__).resolve().parent
 BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
 VENV, OWN_UV = HERE / ".venv", HERE / ".uv"
 PYTHON = VENV / BIN / f"python{EXE}"
-LOCK, DEV_LOCK = HERE / "requirements.txt", HERE / "requirements-dev.txt"
+LOCKS = LOCK, DEV_LOCK, LONG_LOCK = [HERE / f"requirements{of}.txt" for of in ("", "-dev", "-long")]
+"""Each holds what the one before it holds."""
 COMPILE = (
     *("pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"),
     *("--no-header", "--no-annotate", "--no-emit-index-url", "pyproject.toml", "--output-file"),
@@ -62,13 +64,13 @@ def say(text: str) -> None:
 
 
 def set_up(lock: Path) -> None:
-    """Makes .venv agree with the lock; what the tests need holds all that the shop needs."""
+    """Makes .venv agree with the lock, or leaves it with one that holds more."""
     stamp, installed = VENV / "installed-lock", ""
     if works(PYTHON, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"):
         installed = stamp.read_text() if stamp.exists() else ""
     else:
         shutil.rmtree(VENV, ignore_errors=True)
-    if installed in {digest(lock), digest(DEV_LOCK)}:
+    if installed in map(digest, LOCKS[LOCKS.index(lock) :]):
         return
     say("준비 중: 패키지 설치 (처음에는 10초쯤 걸립니다)")
     if not (install_with_uv(lock) or install_with_pip(VENV, "--require-hashes", "-r", str(lock))):
@@ -281,14 +283,26 @@ def proofs(*words: str) -> int:
     return run(PYTHON, "-m", "tests.proofs", *words)
 
 
+def mutants(*words: str) -> int:
+    set_up(LONG_LOCK)
+    say("돈을 다루는 코드를 한 곳씩 바꿔 봅니다: 한 시간쯤 걸리고, 결과는 docs/mutants.md에 적힙니다.")
+    return run(PYTHON, "-m", "tests.mutation", *words)
+
+
 def lock(*words: str) -> int:
     uv = find_uv()
     if not uv:
         sys.exit("uv를 설치하지 못했습니다 / uv could not be installed: see astral.sh/uv")
-    return run(uv, *COMPILE, LOCK.name, *words) or run(uv, *COMPILE, DEV_LOCK.name, "--group=dev", *words)
+    for number, file in enumerate(LOCKS):
+        groups = ("--group=dev", "--group=long")[:number]
+        smaller = ("--constraint", LOCKS[number - 1].name) if number else ()
+        problem = run(uv, *COMPILE, file.name, *groups, *smaller, *words)
+        if problem:
+            return problem
+    return 0
 
 
-WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "lock": lock}
+WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "mutants": mutants, "lock": lock}
 
 
 def main(word: str = "", *words: str) -> int:
