@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from sandbox.clock import KST, kst
+from sandbox.idempotency import Idempotency
 from sandbox.ledger import Entry
 from sandbox.toss.errors import Refused
-from sandbox.toss.idempotency import Idempotency
 from sandbox.toss.payment import OPEN, Payment, token
 from sandbox.toss.switches import SWITCHES
 from sandbox.webhooks import Delivery
 from sandbox.world import World
 
+IDEMPOTENCY_LIFE = 15 * 24 * 3600  # seconds (pg/toss.md §2.2)
 RESEND_MINUTES = (1, 4, 16, 64, 256, 1024, 4096)
 
 
@@ -33,7 +34,7 @@ class Toss:
         self.orders: dict[str, list[Payment]] = {}
         self.open: dict[str, Payment] = {}  # those that can still expire
         self.transactions: list[dict[str, Any]] = []
-        self.idempotency = Idempotency(self.world.clock)
+        self.idempotency = Idempotency(self.world.clock, IDEMPOTENCY_LIFE)
 
     # Merchants
 

@@ -175,7 +175,7 @@ def end(payment: Payment, ending: Ending) -> Response:
     if payment.target == "self" and ending.redirect:
         return RedirectResponse(ending.redirect, 303)
     told = {"tossPayments": payment.payment_key} | asdict(ending)
-    return page("toss_done.html", payment=payment, told=json.dumps(told))
+    return page("done.html", opener=payment.opener, told=json.dumps(told))
 
 
 async def receipt(request: Request) -> Response:
