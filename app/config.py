@@ -35,6 +35,14 @@ class Settings:
     toss_api_url: str
     toss_sdk_url: str
 
+    portone_store_id: str
+    portone_channel_key: str
+    portone_api_secret: Secret
+    portone_webhook_secret: Secret
+    """One `whsec_…`, or two with a comma while they rotate; without one, webhooks are not checked, only looked into."""
+    portone_api_url: str
+    portone_sdk_url: str
+
     pg_timeout: float
     """Seconds for one PG call."""
     settle_after: float
@@ -63,7 +71,12 @@ class Settings:
                 "SECRET_KEY가 없거나 약합니다. 32자 이상의 무작위 값을 넣어 주세요: "
                 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
-        for name, url in (("TOSS_API_URL", self.toss_api_url), ("TOSS_SDK_URL", self.toss_sdk_url)):
+        for name, url in (
+            ("TOSS_API_URL", self.toss_api_url),
+            ("TOSS_SDK_URL", self.toss_sdk_url),
+            ("PORTONE_API_URL", self.portone_api_url),
+            ("PORTONE_SDK_URL", self.portone_sdk_url),
+        ):
             if urlsplit(url).scheme != "https":
                 raise Misconfigured(f"{name}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
         if urlsplit(self.base_url).scheme != "https":
@@ -92,6 +105,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
         toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
         toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+        portone_store_id=config("PORTONE_STORE_ID", default=""),
+        portone_channel_key=config("PORTONE_CHANNEL_KEY", default=""),
+        portone_api_secret=Secret(config("PORTONE_API_SECRET", default="")),
+        portone_webhook_secret=Secret(config("PORTONE_WEBHOOK_SECRET", default="")),
+        portone_api_url=config("PORTONE_API_URL", default="https://api.portone.io").rstrip("/"),
+        portone_sdk_url=config("PORTONE_SDK_URL", default="https://cdn.portone.io/v2/browser-sdk.js"),
         pg_timeout=seconds("PG_TIMEOUT", 20),
         settle_after=seconds("SETTLE_AFTER", 60),
         reconcile_every=seconds("RECONCILE_EVERY", 30),

@@ -81,9 +81,16 @@ class Redirect:
         return self.mobile_url if self.mobile_url and re.search("Mobi|Android", user_agent) else self.url
 
 
+RETURN = "@return"
+
+
 @dataclass(frozen=True)
 class Window:
-    """The browser loads the PG's SDK and walks these steps: `[["TossPayments", key], ["payment", {...}], ...]`."""
+    """The browser loads the PG's SDK and walks these steps: `[["TossPayments", key], ["payment", {...}], ...]`.
+
+    A name with a dot begins anew at the SDK: `["PortOne.requestPayment", {...}]`. The word RETURN stands for a callback
+    that takes what it is told to the return URL.
+    """
 
     script: str
     steps: list[list[Any]]

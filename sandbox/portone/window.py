@@ -102,7 +102,7 @@ async def act(request: Request) -> Response:
 
 def play(portone: PortOne, tx: Transaction, action: str, chosen: dict[str, str]) -> Ending:
     """What the buyer does. A second press of a button ends as the first did."""
-    if action in ("approve", "stay", "pend", "return") and passed(tx):
+    if action in ("authenticate", "stay", "pend", "return") and passed(tx):
         return Ending() if action == "stay" else ended(portone, tx, None)
     if action in STOPS:
         if not passed(tx) and tx.status != "FAILED":
@@ -111,7 +111,7 @@ def play(portone: PortOne, tx: Transaction, action: str, chosen: dict[str, str])
     if action in DECLINES or "decline" in chosen:
         moves.decline(portone, tx, chosen.get("decline") or DECLINES[action][1])
         return ended(portone, tx, tx.failure)
-    if action not in ("approve", "stay", "pend"):
+    if action not in ("authenticate", "stay", "pend"):
         raise Refused("TransactionNotFound")
     if action == "pend":
         moves.pend(portone, tx)

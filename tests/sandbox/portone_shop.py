@@ -31,7 +31,7 @@ class PortOneShop(Shop):
     def act(self, key: str, action: str, **chosen: Any) -> Any:
         return self.http.post(f"/portone/_window/{key}/{action}", json=chosen)
 
-    def pay(self, action: str = "approve", **more: Any) -> dict[str, Any]:
+    def pay(self, action: str = "authenticate", **more: Any) -> dict[str, Any]:
         answer = self.act(self.open(**more), action)
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()

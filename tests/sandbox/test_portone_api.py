@@ -48,8 +48,8 @@ def test_a_no_at_the_window_makes_the_payment_failed(portone: PortOneShop, actio
 def test_a_failed_payment_may_be_tried_again_and_succeeds_once(portone: PortOneShop) -> None:
     first, second, third = portone.open(), portone.open(), portone.open()
     portone.act(first, "close")
-    portone.act(second, "approve")
-    assert portone.act(third, "approve").json()["code"] == "PaymentAlreadyPaid"
+    portone.act(second, "authenticate")
+    assert portone.act(third, "authenticate").json()["code"] == "PaymentAlreadyPaid"
     assert portone.ask().json()["code"] == "PaymentAlreadyPaid"
     assert portone.payment().json()["transactionId"] == second != first
     headers = {"authorization": f"PortOne {SECRET}"}
@@ -105,7 +105,7 @@ def test_another_store_has_no_such_payment(portone: PortOneShop) -> None:
 # ── manual confirm ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def authorized(portone: PortOneShop, action: str = "approve", **more: Any) -> str:
+def authorized(portone: PortOneShop, action: str = "authenticate", **more: Any) -> str:
     """The token that the buyer brings back."""
     portone.turn(portone_manual_confirm=True)
     told: dict[str, list[str]] = parse_qs(urlsplit(portone.pay(action, **more)["redirect"]).query)

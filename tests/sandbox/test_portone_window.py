@@ -45,11 +45,11 @@ def test_the_redirect_names_the_payment_and_keeps_the_shops_own_query(portone: P
 
 
 def test_a_form_redirects_and_a_frame_tells_the_page_around_it(portone: PortOneShop) -> None:
-    answer = portone.http.post(f"/portone/_window/{portone.open()}/approve", data={"card": "BC_CARD"})
+    answer = portone.http.post(f"/portone/_window/{portone.open()}/authenticate", data={"card": "BC_CARD"})
     assert (answer.status_code, answer.headers["location"][:27]) == (303, "https://shop.example/return")
     assert portone.payment().json()["method"]["card"]["issuer"] == "BC_CARD"
     key = portone.open(paymentId="order0002", windowTarget="iframe", redirectUrl=..., forceRedirect=...)
-    page = portone.http.post(f"/portone/_window/{key}/approve").text
+    page = portone.http.post(f"/portone/_window/{key}/authenticate").text
     message = json.loads(unescape(re.findall(r'data-told="([^"]*)"', page)[0]))
     assert (message["portone"], message["redirect"]) == (key, None)
     assert message["result"]["paymentId"] == "order0002"
@@ -57,8 +57,8 @@ def test_a_form_redirects_and_a_frame_tells_the_page_around_it(portone: PortOneS
 
 def test_a_second_press_ends_as_the_first_did(portone: PortOneShop) -> None:
     key = portone.open()
-    assert portone.act(key, "approve").json() == portone.act(key, "approve").json()
-    assert portone.act(key, "close").json() == portone.act(key, "approve").json(), "closing takes nothing back"
+    assert portone.act(key, "authenticate").json() == portone.act(key, "authenticate").json()
+    assert portone.act(key, "close").json() == portone.act(key, "authenticate").json(), "closing takes nothing back"
     assert portone.ledger(PAYMENT)["confirms"] == 1
 
 
@@ -75,9 +75,9 @@ def test_a_window_that_is_over_says_so(portone: PortOneShop) -> None:
     key = portone.open()
     portone.act(key, "over-limit")
     assert portone.http.get(f"/portone/_window/{key}").status_code == 410
-    assert portone.act(key, "approve").json()["code"] == "InvalidEntityState"
+    assert portone.act(key, "authenticate").json()["code"] == "InvalidEntityState"
     assert portone.http.get("/portone/_window/nowhere").status_code == 404
-    assert portone.act("nowhere", "approve").json()["code"] == "TransactionNotFound"
+    assert portone.act("nowhere", "authenticate").json()["code"] == "TransactionNotFound"
 
 
 def test_an_order_name_cannot_break_the_page(portone: PortOneShop) -> None:
