@@ -81,15 +81,14 @@ def _account(method: dict[str, Any]) -> Account | None:
 
 def lines(it: dict[str, Any]) -> list[Movement]:
     """What moved. Raises KeyError, TypeError, ValueError."""
-    if "paidAt" not in it:
+    done = _succeeded(it)
+    if it["status"] == "CANCELLED" and not done and "paidAt" not in it:
         return []  # an account that was closed before its deposit
-    took = won(it["amount"]["total"])
-    found = [Movement(it["id"], it["transactionId"], took, datetime.fromisoformat(it["paidAt"]))]
-    for one in it.get("cancellations") or ():
-        if one["status"] == "SUCCEEDED":
-            at = datetime.fromisoformat(one.get("cancelledAt") or one["requestedAt"])
-            found.append(Movement(it["id"], one["id"], -won(one["totalAmount"]), at))
-    return found
+    at = {one["id"]: one.get("cancelledAt") or one["requestedAt"] for one in it.get("cancellations") or ()}
+    paid_at = datetime.fromisoformat(it.get("paidAt") or it["requestedAt"])
+    took = Movement(it["id"], it["transactionId"], won(it["amount"]["total"]), paid_at)
+    back = [(one.transaction_id, -one.amount, datetime.fromisoformat(at[one.transaction_id])) for one in done]
+    return [took, *(Movement(it["id"], *line) for line in back)]
 
 
 def bracketed(message: str | None) -> str | None:
