@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -37,6 +38,7 @@ COMPILE = (
     *("--no-header", "--no-annotate", "--no-emit-index-url", "pyproject.toml", "--output-file"),
 )
 ENDINGS = [signal.SIGTERM] if os.name == "nt" else [signal.SIGTERM, signal.SIGHUP]
+WEBHOOK_SECRET = "whsec_" + b64encode(b"between our shop and its pretend PG").decode()
 KEYS = ("TOSS_SECRET_KEY", "KAKAOPAY_SECRET_KEY", "PORTONE_API_SECRET")
 NO_PACKAGES = """패키지를 설치하지 못했습니다. 인터넷 연결을 확인하거나 pip을 설치하세요.
 Packages could not be installed: check the network, or install pip (Debian, Ubuntu: sudo apt install python3-venv)."""
@@ -181,6 +183,11 @@ def try_out() -> int:
         ours |= {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
         ours |= {"TOSS_API_URL": f"{pg}/toss", "TOSS_SDK_URL": f"{pg}/toss/v2/standard"}
         ours |= {"SANDBOX_TOSS_WEBHOOK_URL": f"{shop}/webhooks/toss"}
+        ours |= {"PORTONE_STORE_ID": "store-sandbox", "PORTONE_CHANNEL_KEY": "channel-key-sandbox"}
+        ours |= {"PORTONE_API_SECRET": "sandbox", "PORTONE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        ours |= {"PORTONE_API_URL": f"{pg}/portone", "PORTONE_SDK_URL": f"{pg}/portone/v2/browser-sdk.js"}
+        ours |= {"SANDBOX_PORTONE_WEBHOOK_URL": f"{shop}/webhooks/portone"}
+        ours |= {"SANDBOX_PORTONE_WEBHOOK_SECRET": WEBHOOK_SECRET}
         sandbox = ("uvicorn", "sandbox:app", "--log-level", "warning", *host, str(pg_port))
         programs.append(Program("가짜 PG", pg_port, "/_ledger", sandbox))
         payments = f"가짜 PG로 결제합니다. 진짜 돈은 움직이지 않습니다 ({pg}/_ledger)"
