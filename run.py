@@ -39,7 +39,7 @@ COMPILE = (
 )
 ENDINGS = [signal.SIGTERM] if os.name == "nt" else [signal.SIGTERM, signal.SIGHUP]
 WEBHOOK_SECRET = "whsec_" + b64encode(b"between our shop and its pretend PG").decode()
-KEYS = ("TOSS_SECRET_KEY", "KAKAOPAY_SECRET_KEY", "PORTONE_API_SECRET")
+KEYS = ("TOSS_SECRET_KEY", "KAKAOPAY_SECRET_KEY", "PORTONE_API_SECRET", "PORTONE_V1_IMP_SECRET")
 NO_PACKAGES = """패키지를 설치하지 못했습니다. 인터넷 연결을 확인하거나 pip을 설치하세요.
 Packages could not be installed: check the network, or install pip (Debian, Ubuntu: sudo apt install python3-venv)."""
 WELCOME = """
@@ -188,6 +188,10 @@ def try_out() -> int:
         ours |= {"PORTONE_API_URL": f"{pg}/portone", "PORTONE_SDK_URL": f"{pg}/portone/v2/browser-sdk.js"}
         ours |= {"SANDBOX_PORTONE_WEBHOOK_URL": f"{shop}/webhooks/portone"}
         ours |= {"SANDBOX_PORTONE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        ours |= {"PORTONE_V1_IMP_KEY": "sandbox", "PORTONE_V1_IMP_SECRET": "sandbox"}
+        ours |= {"PORTONE_V1_IMP_CODE": "imp00000000", "PORTONE_V1_CHANNEL_KEY": "channel-key-sandbox"}
+        ours |= {"PORTONE_V1_API_URL": f"{pg}/portone_v1", "PORTONE_V1_SDK_URL": f"{pg}/portone_v1/v1/iamport.js"}
+        ours |= {"SANDBOX_PORTONE_V1_WEBHOOK_URL": f"{shop}/webhooks/portone_v1"}
         sandbox = ("uvicorn", "sandbox:app", "--log-level", "warning", *host, str(pg_port))
         programs.append(Program("가짜 PG", pg_port, "/_ledger", sandbox))
         payments = f"가짜 PG로 결제합니다. 진짜 돈은 움직이지 않습니다 ({pg}/_ledger)"

@@ -43,6 +43,13 @@ class Settings:
     portone_api_url: str
     portone_sdk_url: str
 
+    portone_v1_imp_key: str
+    portone_v1_imp_secret: Secret
+    portone_v1_imp_code: str
+    portone_v1_channel_key: str
+    portone_v1_api_url: str
+    portone_v1_sdk_url: str
+
     pg_timeout: float
     """Seconds for one PG call."""
     settle_after: float
@@ -76,6 +83,8 @@ class Settings:
             ("TOSS_SDK_URL", self.toss_sdk_url),
             ("PORTONE_API_URL", self.portone_api_url),
             ("PORTONE_SDK_URL", self.portone_sdk_url),
+            ("PORTONE_V1_API_URL", self.portone_v1_api_url),
+            ("PORTONE_V1_SDK_URL", self.portone_v1_sdk_url),
         ):
             if urlsplit(url).scheme != "https":
                 raise Misconfigured(f"{name}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
@@ -111,6 +120,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         portone_webhook_secret=Secret(config("PORTONE_WEBHOOK_SECRET", default="")),
         portone_api_url=config("PORTONE_API_URL", default="https://api.portone.io").rstrip("/"),
         portone_sdk_url=config("PORTONE_SDK_URL", default="https://cdn.portone.io/v2/browser-sdk.js"),
+        portone_v1_imp_key=config("PORTONE_V1_IMP_KEY", default=""),
+        portone_v1_imp_secret=Secret(config("PORTONE_V1_IMP_SECRET", default="")),
+        portone_v1_imp_code=config("PORTONE_V1_IMP_CODE", default=""),
+        portone_v1_channel_key=config("PORTONE_V1_CHANNEL_KEY", default=""),
+        portone_v1_api_url=config("PORTONE_V1_API_URL", default="https://api.iamport.kr").rstrip("/"),
+        portone_v1_sdk_url=config("PORTONE_V1_SDK_URL", default="https://cdn.iamport.kr/v1/iamport.js"),
         pg_timeout=seconds("PG_TIMEOUT", 20),
         settle_after=seconds("SETTLE_AFTER", 60),
         reconcile_every=seconds("RECONCILE_EVERY", 30),

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import control, portone, toss
+from sandbox import control, portone, portone_v1, toss
 from sandbox.world import World
 
 STATIC = Path(__file__).parent / "static"
@@ -45,6 +45,7 @@ def create_app(state: Path | str | None = None) -> Starlette:
     world = World(Path(path) if path else None)
     its_toss = toss.Toss(world)
     portone.PortOne(world)
+    portone_v1.PortOneV1(world)
     world.load()
 
     @contextlib.asynccontextmanager
@@ -58,7 +59,13 @@ def create_app(state: Path | str | None = None) -> Starlette:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Starlette(
-        routes=[*control.routes, toss.routes, portone.routes, Mount("/_static", StaticFiles(directory=STATIC))],
+        routes=[
+            *control.routes,
+            toss.routes,
+            portone.routes,
+            portone_v1.routes,
+            Mount("/_static", StaticFiles(directory=STATIC)),
+        ],
         middleware=[Middleware(Keep, world=world)] if world.path else [],
         lifespan=lifespan,
     )

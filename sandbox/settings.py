@@ -14,11 +14,14 @@ class Settings:
         self.toss_keys = pairs(os.environ.get("SANDBOX_TOSS_KEYS", ""))
         self.portone_webhook_url = os.environ.get("SANDBOX_PORTONE_WEBHOOK_URL", "")
         self.portone_webhook_secrets = secrets(os.environ.get("SANDBOX_PORTONE_WEBHOOK_SECRET", ""))
+        self.portone_v1_webhook_url = os.environ.get("SANDBOX_PORTONE_V1_WEBHOOK_URL", "")
+        self.portone_v1_keys = pairs(os.environ.get("SANDBOX_PORTONE_V1_KEYS", ""))
         self.portone_api_secret = os.environ.get("SANDBOX_PORTONE_API_SECRET", "")
 
     def change(self, wanted: dict[str, Any]) -> None:
         checks: dict[str, Callable[[object], Any]] = {"toss_webhook_url": text, "toss_keys": pairs}
         checks |= {"portone_webhook_url": text, "portone_webhook_secrets": secrets, "portone_api_secret": text}
+        checks |= {"portone_v1_webhook_url": text, "portone_v1_keys": pairs}
         if unknown := wanted.keys() - checks.keys():
             raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
         for name, value in {name: checks[name](value) for name, value in wanted.items()}.items():
@@ -30,6 +33,7 @@ class Settings:
             "toss_webhook_url": self.toss_webhook_url,
             "toss_client_keys": list(self.toss_keys),
             "portone_webhook_url": self.portone_webhook_url,
+            "portone_v1_webhook_url": self.portone_v1_webhook_url,
         }
 
 

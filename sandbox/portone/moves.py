@@ -7,7 +7,7 @@ from sandbox.portone.asked import check, due
 from sandbox.portone.codes import BANKS, SHOWN_BANKS
 from sandbox.portone.errors import Refused
 from sandbox.portone.store import PortOne
-from sandbox.portone.transaction import TAKEN, Transaction, rfc3339, transaction_id
+from sandbox.portone.transaction import TAKEN, Transaction, rfc3339
 
 KEPT = ("customer", "customData", "redirectUrl", "forceRedirect", "noticeUrls", "virtualAccount", "easyPay")
 
@@ -44,7 +44,7 @@ def request(portone: PortOne, wanted: dict[str, Any], base: str, opener: str) ->
 def attempt(portone: PortOne, asked: dict[str, Any], base: str, opener: str) -> Transaction:
     now = portone.world.clock.now()
     tx = Transaction(
-        id=transaction_id(now),
+        id=portone.new_id(now),
         payment_id=asked["paymentId"],
         store_id=asked["storeId"],
         channel_key=asked.get("channelKey", "channel-key-of-the-group"),

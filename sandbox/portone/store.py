@@ -11,7 +11,7 @@ from sandbox.ledger import Entry
 from sandbox.portone import hooks
 from sandbox.portone.errors import Refused, pg_message
 from sandbox.portone.switches import SWITCHES
-from sandbox.portone.transaction import TAKEN, Transaction
+from sandbox.portone.transaction import TAKEN, Transaction, transaction_id
 from sandbox.webhooks import Delivery
 from sandbox.world import World
 
@@ -110,6 +110,9 @@ class PortOne:
         return {"accessToken": access, "refreshToken": refresh}
 
     # The browser
+
+    def new_id(self, now: float) -> str:
+        return transaction_id(now)
 
     def wanted(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What the page asks the SDK for, in the words of V2."""

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 @pytest.fixture
 def settings(settings: Settings, sandbox: Sandbox) -> Settings:
-    """PortOne beside Toss."""
+    """PortOne, old and new, beside Toss."""
     return replace(
         settings,
         portone_store_id="store-of-the-browser",
@@ -25,6 +25,12 @@ def settings(settings: Settings, sandbox: Sandbox) -> Settings:
         portone_api_secret=Secret("secret-of-the-browser"),
         portone_api_url=f"{sandbox.url}/portone",
         portone_sdk_url=f"{sandbox.url}/portone/v2/browser-sdk.js",
+        portone_v1_imp_key="key",
+        portone_v1_imp_secret=Secret("secret-of-the-browser"),
+        portone_v1_imp_code="imp00000000",
+        portone_v1_channel_key="channel-key-of-the-browser",
+        portone_v1_api_url=f"{sandbox.url}/portone_v1",
+        portone_v1_sdk_url=f"{sandbox.url}/portone_v1/v1/iamport.js",
     )
 
 
@@ -49,3 +55,15 @@ def test_a_card_is_paid_at_portone_and_the_money_goes_back(buyer_page: Page, adm
     expect(row(admin, order_id)).to_contain_text("환불 완료")
     book = shop.sandbox.ledger(order_id)
     assert (book["gateway"], book["charged"], book["refunded"]) == ("portone", 10_000, 10_000)
+
+
+def test_an_sdk_that_calls_back_brings_the_buyer_back(buyer_page: Page, shop: Shop) -> None:
+    """IMP tells a function how it went; our window page takes what it is told to the return address."""
+    page = buyer_page
+    for button, heading, charged in (("창 닫기", "결제하지 않았습니다", 0), ("결제 승인", "결제가 끝났습니다", 10_000)):
+        page.goto(f"/payments/new?prompt_id={story.PROMPT}")
+        page.get_by_label("카드 (포트원 V1)").check()
+        order_id = submit_order(page)
+        page.frame_locator("iframe[title='포트원 결제창']").get_by_role("button", name=button).click()
+        expect_heading(page, heading)
+        assert shop.sandbox.ledger(order_id)["charged"] == charged

@@ -180,7 +180,7 @@ async def test_a_refund_says_what_our_books_hold(portone: PortOne, pg: respx.Moc
     pg.post("/payments/order-1/cancel").respond(json={"cancellation": cancellation(1, 4_000)})
     after = PAID | {"status": "PARTIAL_CANCELLED", "cancellations": [cancellation(1, 4_000)]}
     pg.get("/payments/order-1").respond(json=after)
-    account = RefundAccount("국민", "123456", "김찐")
+    account = RefundAccount("국민은행", "123456", "김찐")
     entry = refund(amount=4_000, reason="가" * 300)
     receipt = await portone.cancel(order(), entry, 15_500, account)
     assert said(pg, 0) == {
@@ -261,6 +261,12 @@ async def test_a_status_means_one_thing(
     pg.get("/payments/order-1").respond(json=answer)
     receipt = await portone.find(order(**changed))
     assert (receipt.status, receipt.paid) == (status, paid)
+
+
+async def test_a_buyer_reads_our_sentence_and_not_the_pgs(portone: PortOne, pg: respx.MockRouter) -> None:
+    pg.get("/payments/order-1").respond(json=FAILED | {"failure": {"pgCode": "REJECT_CARD_PAYMENT", "pgMessage": "E"}})
+    receipt = await portone.find(order())
+    assert receipt.message == portone.sentence("REJECT_CARD_PAYMENT")
 
 
 async def test_an_account_that_was_closed_unpaid_held_no_money(portone: PortOne, pg: respx.MockRouter) -> None:

@@ -180,7 +180,7 @@ def test_a_virtual_account_is_delivered_when_the_deposit_arrives(
     checkout = cashier.press(cashier.open(buyer, checkout))
     buyer.get(checkout.back)
     payment = house.payment(checkout.order_id)
-    assert (payment.status, payment.account_bank, payment.paid_amount) == ("waiting", "국민", 0)
+    assert (payment.status, payment.account_bank, payment.paid_amount) == ("waiting", "국민은행", 0)
     assert payment.account_number
     assert payment.deposit_due_at
     sandbox.http.post(f"/portone/_deposit/{checkout.order_id}").raise_for_status()

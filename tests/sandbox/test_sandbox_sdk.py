@@ -64,7 +64,10 @@ def test_sdk_v1_takes_a_method_and_a_number(live: Shop) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/toss/v2/standard", "/toss/v1", "/toss/v1/payment", "/portone/v2/browser-sdk.js"])
+@pytest.mark.parametrize(
+    "path",
+    ["/toss/v2/standard", "/toss/v1", "/toss/v1/payment", "/portone/v2/browser-sdk.js", "/portone_v1/v1/iamport.js"],
+)
 def test_the_sdk_leaves_nothing_for_a_csp_to_refuse(shop: Shop, path: str) -> None:
     answer = shop.http.get(path)
     assert answer.headers["content-type"].startswith("text/javascript")

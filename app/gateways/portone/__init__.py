@@ -54,6 +54,7 @@ class PortOne(Gateway):
     hands = "paymentId"
     charges_in_window = True
     canceled_codes = CANCELED
+    banks = tuple(BANK_OF)
 
     @classmethod
     def configured(cls, settings: Settings) -> bool:
@@ -165,10 +166,13 @@ class PortOne(Gateway):
         raise silence
 
     async def withdraw(self, payment: Payment) -> Receipt:
-        """§8. What the status is afterwards is not written down: a closed account is closed."""
+        """§8. What the status is afterwards is not written down: a closed account is closed.
+
+        No idempotency key: what a first request has closed, a second finds closed, and no error stays for hours.
+        """
         path, params = "/virtual-account/close", {"storeId": self.settings.portone_store_id}
         try:
-            await self._ask("POST", payment.order_id, path, key=f"close-{payment.order_id}", params=params)
+            await self._ask("POST", payment.order_id, path, params=params)
         except Declined as no:
             if no.code != "PAYMENT_NOT_WAITING_FOR_DEPOSIT":
                 raise

@@ -43,29 +43,13 @@ def sentence(code: str) -> str:
     return SENTENCE_OF.get(code, OTHER)
 
 
-BANKS = {
-    "KOOKMIN": "국민",
-    "SHINHAN": "신한",
-    "WOORI": "우리",
-    "HANA": "하나",
-    "NONGHYUP": "농협",
-    "IBK": "기업",
-    "KDB": "산업",
-    "SUHYUP": "수협",
-    "DAEGU": "대구",
-    "BUSAN": "부산",
-    "KWANGJU": "광주",
-    "JEJU": "제주",
-    "JEONBUK": "전북",
-    "KYONGNAM": "경남",
-    "KFCC": "새마을",
-    "SHINHYUP": "신협",
-    "POST": "우체국",
-    "K_BANK": "케이뱅크",
-    "KAKAO": "카카오뱅크",
-    "TOSS": "토스뱅크",
-    "STANDARD_CHARTERED": "SC제일",
-    "CITI": "씨티",
-    "SAVINGS_BANK": "저축",
-}
+BANKS = dict(
+    pair.split("=")
+    for pair in """
+        KOOKMIN=국민은행 SHINHAN=신한은행 WOORI=우리은행 HANA=하나은행 NONGHYUP=농협은행 IBK=기업은행 KDB=산업은행
+        SUHYUP=수협은행 DAEGU=iM뱅크 BUSAN=부산은행 KWANGJU=광주은행 JEJU=제주은행 JEONBUK=전북은행 KYONGNAM=경남은행
+        KFCC=새마을금고 SHINHYUP=신협 POST=우체국 K_BANK=케이뱅크 KAKAO=카카오뱅크 TOSS=토스뱅크
+        STANDARD_CHARTERED=SC제일은행 CITI=씨티은행 SAVINGS_BANK=저축은행
+    """.split()
+)
 BANK_OF = {korean: bank for bank, korean in BANKS.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.clock import now
 from app.gateways import Account, Cancellation, InDoubt, Movement, Receipt, Standing
-from app.gateways.portone.codes import BANKS, CANCELED
+from app.gateways.portone.codes import BANKS, CANCELED, sentence
 from app.models import Payment, Status
 
 LATE = timedelta(hours=1)  # by which a bank may tell of a deposit after the account's end
@@ -34,6 +34,7 @@ def read(answer: Any, payment: Payment) -> Receipt:
         back = tuple(_succeeded(answer))
         took = status == "paid" or (status == "canceled" and (bool(back) or "paidAt" in answer))
         failure = answer.get("failure") or {}
+        code = failure.get("pgCode") or bracketed(failure.get("reason"))
         receipt = Receipt(
             status=status,
             order_id=answer["id"],
@@ -43,8 +44,8 @@ def read(answer: Any, payment: Payment) -> Receipt:
             canceled=back,
             receipt_url=answer.get("receiptUrl"),
             account=_account(answer.get("method") or {}) if status == "waiting" else None,
-            code=failure.get("pgCode") or bracketed(failure.get("reason")),
-            message=failure.get("pgMessage") or failure.get("reason"),
+            code=code,
+            message=sentence(str(code)) if status == "failed" else None,  # a buyer reads it
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise unreadable() from error
