@@ -1,9 +1,9 @@
 """PortOne's books: amounts fixed beforehand, attempts by payment, tokens, and what its merchants hear of."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.clock import kst
 from sandbox.idempotency import Idempotency
@@ -25,6 +25,7 @@ class PortOne:
     name = "portone"
     version = "V2"
     calls: tuple[str, ...] = ("start", "confirm", "find", "cancel", "transactions", "close", "resend", "login")
+    aliases: ClassVar[Mapping[str, str]] = {"pre-register": "start", "get": "find", "list": "transactions"}
 
     def __init__(self, world: World) -> None:
         self.world, self.switches = world, world.switches

@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from sandbox.clock import kst
@@ -27,6 +28,7 @@ class PortOneV1(PortOne):
     name = "portone_v1"
     version = "V1"
     calls: tuple[str, ...] = ("login", "start", "confirm", "find", "cancel")
+    aliases: ClassVar[Mapping[str, str]] = {"prepare": "start"}
 
     def __init__(self, world: World) -> None:
         world.switches.add(*SWITCHES)

@@ -325,6 +325,10 @@ async def test_test_money_is_no_money_in_production(client: httpx.AsyncClient, p
     with pytest.raises(Declined) as raised:
         await live.confirm(order())
     assert raised.value.code == "TEST_CHANNEL"
+    pg.post("/payments/order-1/confirm").respond(409, json={"type": "INFORMATION_MISMATCH"})
+    with pytest.raises(Declined):
+        await live.confirm(order(pg_token="t"))
+    assert said(pg, 1)["isTest"] is False
     pg.get("/payments/order-1").respond(json=PAID | {"channel": PAID["channel"] | {"type": "LIVE"}})
     assert (await live.confirm(order())).paid == 15_500
 

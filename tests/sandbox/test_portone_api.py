@@ -327,13 +327,14 @@ def test_a_502_from_the_pg_may_or_may_not_have_moved_money(portone: PortOneShop,
     assert portone.ledger(PAYMENT)["refunded"] == refunded
 
 
-@pytest.mark.parametrize("call", ["start", "confirm", "find", "cancel", "transactions", "close"])
+@pytest.mark.parametrize("call", ["start", "confirm", "find", "get", "cancel", "transactions", "close"])
 def test_every_call_can_fail(portone: PortOneShop, call: str) -> None:
     portone.put(f"/_faults/portone/{call}", {"kind": "status", "status": 503})
     answers: dict[str, Callable[[], Any]] = {
         "start": lambda: portone.api(f"{PAYMENT}/pre-register"),
         "confirm": lambda: portone.api(f"{PAYMENT}/confirm"),
         "find": portone.payment,
+        "get": portone.payment,
         "cancel": portone.cancelled,
         "transactions": lambda: listed(portone),
         "close": lambda: portone.api(f"{PAYMENT}/virtual-account/close"),

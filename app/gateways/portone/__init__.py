@@ -106,6 +106,8 @@ class PortOne(Gateway):
         refused: Declined | InDoubt | None = None
         if payment.pg_token:
             body = self._amount(payment) | {"paymentToken": payment.pg_token}
+            if self.settings.production:
+                body["isTest"] = False
             key = f"{payment.order_id}-{hashlib.sha256(payment.pg_token.encode()).hexdigest()[:16]}"
             try:
                 await self._ask("POST", payment.order_id, "/confirm", key=key, json=body)
