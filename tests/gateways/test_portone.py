@@ -416,12 +416,17 @@ async def test_a_return_without_money_is_asked_about_again(portone: PortOne, pg:
         await portone.confirm(order())
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("status", ["VIRTUAL_ACCOUNT_ISSUED", "CANCELLED", "FAILED"])
 async def test_a_closed_account_is_closed_whatever_its_status(
-    portone: PortOne, pg: respx.MockRouter, status: str
+    portone: PortOne, pg: respx.MockRouter, status: str, again: bool
 ) -> None:
     """§19: what it is afterwards is not written down."""
-    pg.post("/payments/order-1/virtual-account/close").respond(json={"closedAt": PAID["paidAt"]})
+    closing = pg.post("/payments/order-1/virtual-account/close")
+    if again:
+        closing.respond(409, json={"type": "PAYMENT_NOT_WAITING_FOR_DEPOSIT"})
+    else:
+        closing.respond(json={"closedAt": PAID["paidAt"]})
     closed = {name: value for name, value in ISSUED.items() if name != "paidAt"}
     pg.get("/payments/order-1").respond(json=closed | {"status": status, "failure": {}, "cancellations": []})
     receipt = await portone.withdraw(order(status=Status.WAITING))

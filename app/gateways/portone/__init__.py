@@ -176,9 +176,8 @@ class PortOne(Gateway):
         try:
             await self._ask("POST", payment.order_id, path, params=params)
         except Declined as no:
-            if no.code != "PAYMENT_NOT_WAITING_FOR_DEPOSIT":
+            if no.code != "PAYMENT_NOT_WAITING_FOR_DEPOSIT":  # which is: paid in, or closed, in the meantime
                 raise
-            return await self.find(payment)  # paid in, or over, in the meantime
         receipt = await self.find(payment)
         over = receipt.status in ("waiting", "failed", "expired")
         return replace(receipt, status="canceled", code=None, message=None) if over else receipt
