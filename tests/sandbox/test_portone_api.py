@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.sandbox.portone_shop import PAYMENT, SECRET, STORE, PortOneShop, refusal
+from tests.sandbox.shop import Shop
 
 REFUND_ACCOUNT = {"bank": "KOOKMIN", "number": "12345678901234", "holderName": "김찐"}
 
@@ -368,3 +371,15 @@ def test_everything_is_kept_across_a_restart(portone: PortOneShop) -> None:
     assert books.dump() == kept
     assert portone.ask(paymentId="order0002").json()["code"] == "AmountNotEqualToPredefined"
     assert portone.control("deposit").json()["status"] == "PAID"
+
+
+def test_while_the_first_request_runs_its_key_is_busy(live: Shop) -> None:
+    shop = PortOneShop(live.http)
+    shop.pay()
+    shop.put("/_faults/portone/cancel", {"kind": "delay", "seconds": 0.3})
+    with ThreadPoolExecutor() as hands:
+        ask = partial(shop.api, f"{PAYMENT}/cancel", {"reason": "변심", "amount": 400}, idem="refund-0001-attempt-1")
+        answers = [answer.result() for answer in [hands.submit(ask), hands.submit(ask)]]
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert {answer.json().get("type") for answer in answers} == {None, "IDEMPOTENCY_OUTSTANDING_REQUEST"}
+    assert shop.ledger(PAYMENT)["refunded"] == 400
