@@ -148,10 +148,12 @@ class Forged(Exception):
 
 @dataclass(frozen=True)
 class Method:
-    """A way to pay as the buyer sees it."""
+    """A way to pay as the buyer sees it. `mark` stands in for a logo, in the colours of `brand` (app.css: `is-…`)."""
 
     label: str
     hint: str = ""
+    brand: str = "plain"
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,16 @@ class Gateway(ABC):
     @abstractmethod
     def sentence(self, code: str) -> str:
         """A failure in a buyer's words, with the next step."""
+
+
+def method_label(payment_method: str) -> str:
+    """What people call a method, also one whose gateway has lost its keys; its own name when its file is gone."""
+    known = (kind.methods[payment_method] for kind in Gateway.registry if payment_method in kind.methods)
+    return next((method.label for method in known), payment_method)
+
+
+def gateway_label(name: str) -> str:
+    return next((kind.label for kind in Gateway.registry if kind.name == name), name)
 
 
 async def call(

@@ -64,6 +64,22 @@ CODES: dict[Literal["declined", "try_again", "unknown", "configuration"], str] =
 AT_WORK = {"IDEMPOTENT_REQUEST_PROCESSING", "ALREADY_PROCESSING_REQUEST"}  # the first request will have its own answer
 CLASS_OF = {code: name for name, codes in CODES.items() for code in codes.split()}
 
+DEPOSIT_HOURS = 72  # for a virtual account; §1.2 allows 2160
+CASH_RECEIPT = {"type": "소득공제"}  # what the window offers first; the buyer may choose another
+
+# §1.2: what a method of ours is called at `requestPayment`: its `method`, and the options under its own key.
+ASKED: dict[str, dict[str, Any]] = {
+    "card": {"method": "CARD", "card": {"flowMode": "DEFAULT"}},
+    "tosspay": {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "TOSSPAY"}},
+    "naverpay": {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "NAVERPAY"}},
+    "transfer": {"method": "TRANSFER", "transfer": {"cashReceipt": CASH_RECEIPT}},
+    "virtual_account": {
+        "method": "VIRTUAL_ACCOUNT",
+        "virtualAccount": {"validHours": DEPOSIT_HOURS, "cashReceipt": CASH_RECEIPT},
+    },
+    "mobile": {"method": "MOBILE_PHONE"},
+}
+
 PAGE = 1000  # rows of the transaction list a call; §2.4 allows 5000
 
 # §3.2: Toss's word -> ours.
@@ -106,7 +122,12 @@ class Toss(Gateway):
     name = "toss"
     label = "토스페이먼츠"
     methods: ClassVar[Mapping[str, Method]] = {
-        "card": Method("카드·간편결제", "신용·체크카드, 토스페이, 네이버페이 등")
+        "card": Method("카드·간편결제", "신용·체크, 삼성페이 등", "card", "카드"),
+        "tosspay": Method("토스페이", "토스 앱으로 바로", "toss", "toss"),
+        "naverpay": Method("네이버페이", "네이버 앱으로 바로", "naver", "N pay"),
+        "transfer": Method("계좌이체", "내 계좌에서 바로", "bank", "이체"),
+        "virtual_account": Method("가상계좌", f"{DEPOSIT_HOURS // 24}일 안에 입금", "bank", "입금"),
+        "mobile": Method("휴대폰 결제", "통신 요금에 합산", "mobile", "휴대폰"),
     }
     hands = "paymentKey"
     canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
@@ -125,7 +146,7 @@ class Toss(Gateway):
     async def start(self, payment: Payment, return_url: str) -> Window:
         """§1.2: redirect mode. The customer key is anonymous: nothing of ours identifies the buyer there."""
         request = {
-            "method": "CARD",
+            **ASKED[payment.payment_method],
             "amount": {"currency": "KRW", "value": payment.amount},
             "orderId": payment.order_id,
             "orderName": payment.item_name[:100],
@@ -133,7 +154,6 @@ class Toss(Gateway):
             "failUrl": return_url,
             "customerName": payment.buyer_name[:100],
             "customerEmail": payment.buyer_email[:100],
-            "card": {"flowMode": "DEFAULT"},
         }
         if payment.buyer_phone:  # 8 to 15 digits, or nothing at all
             request["customerMobilePhone"] = payment.buyer_phone

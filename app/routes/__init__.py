@@ -4,6 +4,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
+from app.gateways import gateway_label, method_label
 from app.render import STATIC, environment
 from app.routes import admin, api, checkout, library, operations, reconciliation, sessions, shop, webhooks
 
@@ -53,4 +54,4 @@ routes: list[BaseRoute] = [
     Mount("/static", StaticFiles(directory=STATIC), name="static"),
 ]
 
-environment.globals["path_for"] = Router(routes).url_path_for
+environment.globals.update(path_for=Router(routes).url_path_for, gateway_label=gateway_label, method_label=method_label)

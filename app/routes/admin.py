@@ -49,7 +49,7 @@ async def index(request: Request) -> Response:
         refunds=latest,
         after=after,
         statuses=list(Status),
-        methods={key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()},
+        methods=till.methods,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -54,7 +55,10 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
             raise HTTPException(404)
         if await owned(session, request.state.user.id, prompt.id) and status == 200:
             return redirect(request, request.url_for("prompt", id=prompt.id).path)
-    methods = {key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()}
+        last = await _last_method(session, request.state.user.id)
+    closed: set[str] = set()
+    open_ones = [key for key in till.methods if key not in closed]
+    chosen = last if last in open_ones else next(iter(open_ones), "")
     return render(
         request,
         "payments/new.html",
@@ -62,11 +66,19 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         status=status,
         prompt=prompt,
         amount=prompt.price_for(request.state.user),
-        methods=methods,
+        methods=till.methods,
+        closed=closed,
         consent=payments.CONSENT,
-        typed={"buyer_name": "", "buyer_phone": "", "payment_method": next(iter(methods), ""), "agree": ""} | values,
+        typed={"buyer_name": "", "buyer_phone": "", "payment_method": chosen, "agree": ""} | values,
         errors=errors,
     )
+
+
+async def _last_method(session: AsyncSession, user_id: int) -> str | None:
+    """How this buyer has paid last, on whatever device."""
+    mine = (col(Payment.user_id) == user_id, col(Payment.completed_at).is_not(None))
+    query = select(Payment.payment_method).where(*mine).order_by(col(Payment.completed_at).desc())
+    return (await session.exec(query.limit(1))).first()
 
 
 def return_url(request: Request, payment: Payment) -> str:

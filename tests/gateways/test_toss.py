@@ -153,6 +153,26 @@ async def test_the_window_is_opened_for_our_order_and_amount(toss: Toss) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "asked"),
+    [
+        ("tosspay", {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "TOSSPAY"}}),
+        ("naverpay", {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "NAVERPAY"}}),
+        ("transfer", {"method": "TRANSFER", "transfer": {"cashReceipt": {"type": "소득공제"}}}),
+        (
+            "virtual_account",
+            {"method": "VIRTUAL_ACCOUNT", "virtualAccount": {"validHours": 72, "cashReceipt": {"type": "소득공제"}}},
+        ),
+        ("mobile", {"method": "MOBILE_PHONE"}),
+    ],
+)
+async def test_each_method_is_asked_for_in_the_sdks_words(toss: Toss, method: str, asked: dict[str, object]) -> None:
+    request = (await toss.start(payment(payment_method=method), BACK)).steps[2][1]
+    assert request.items() >= asked.items()
+    others = {"card", "transfer", "virtualAccount", "mobilePhone"} - asked.keys()
+    assert not others & request.keys(), "an option of another method is INVALID_PARAMETERS at the SDK"
+
+
 async def test_a_buyer_without_a_phone_sends_none(toss: Toss) -> None:
     """§1.2: 8 to 15 digits or nothing; the SDK refuses an empty one (INVALID_PARAMETERS) and no window opens."""
     window = await toss.start(payment(buyer_phone=""), BACK)
