@@ -172,6 +172,8 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    banks: ClassVar[tuple[str, ...]] = ()
+    """Whose accounts a deposit can go back to, in Korean; empty where there are no virtual accounts."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
     """The codes by which the PG's window says that the buyer closed it."""
     registry: ClassVar[list[type["Gateway"]]] = []

@@ -5,13 +5,14 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 from app.clock import KST
 from app.config import Settings
 from app.gateways import (
+    Account,
     Cancellation,
     Declined,
     Forged,
@@ -80,6 +81,17 @@ ASKED: dict[str, dict[str, Any]] = {
     "mobile": {"method": "MOBILE_PHONE"},
 }
 
+# §3.1: the two letters by which Toss knows a bank, and its name.
+BANKS = dict(
+    pair.split("=")
+    for pair in """
+        06=국민은행 88=신한은행 20=우리은행 81=하나은행 11=농협은행 03=기업은행 90=카카오뱅크 92=토스뱅크 89=케이뱅크
+        71=우체국 45=새마을금고 48=신협 23=SC제일은행 31=iM뱅크 32=부산은행 39=경남은행 34=광주은행 37=전북은행
+        35=제주은행 02=산업은행 07=수협은행 12=지역농축협 27=씨티은행 50=저축은행 54=HSBC 64=산림조합
+    """.split()
+)
+CODE_OF_BANK = {name: code for code, name in BANKS.items()}
+
 PAGE = 1000  # rows of the transaction list a call; §2.4 allows 5000
 
 # §3.2: Toss's word -> ours.
@@ -130,6 +142,7 @@ class Toss(Gateway):
         "mobile": Method("휴대폰 결제", "통신 요금에 합산", "mobile", "휴대폰"),
     }
     hands = "paymentKey"
+    banks = tuple(CODE_OF_BANK)
     canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
 
     @classmethod
@@ -183,9 +196,21 @@ class Toss(Gateway):
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
     ) -> Receipt:
         """§2.4. The amount is always said, so that a whole refund can never grow by what happened in between."""
-        body = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount, "refundableAmount": left}
-        path = f"/v1/payments/{quote(payment.pg_transaction_id or '', safe='')}/cancel"
-        return self._receipt(await self._ask("POST", path, key=refund.pg_key, json=body))
+        body: dict[str, Any] = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount}
+        body["refundableAmount"] = left
+        if account:
+            bank = CODE_OF_BANK[account.bank]
+            back_to = {"bank": bank, "accountNumber": account.number, "holderName": account.holder}
+            body["refundReceiveAccount"] = back_to
+        return self._receipt(await self._ask("POST", _cancel_path(payment), key=refund.pg_key, json=body))
+
+    async def withdraw(self, payment: Payment) -> Receipt:
+        """§2.4: whole, and without an account to refund to, so that Toss says no once the deposit is in.
+
+        No idempotency key: what a first request has closed, a second finds closed, and no error stays for 15 days.
+        """
+        body = {"cancelReason": "입금 전 주문 취소"}
+        return self._receipt(await self._ask("POST", _cancel_path(payment), json=body))
 
     async def find(self, payment: Payment) -> Receipt:
         """By the payment key once the buyer has brought one, else by our order id (§2.4)."""
@@ -271,8 +296,10 @@ class Toss(Gateway):
         """§3.1, tolerant of unknown fields and new words, strict about the ones that carry money. Raises InDoubt."""
         try:
             failure = answer.get("failure") or {}
+            waits = answer["status"] == "WAITING_FOR_DEPOSIT"
+            over = waits and answer["virtualAccount"].get("expired") is True
             return Receipt(
-                status=STANDING[answer["status"]],
+                status="expired" if over else STANDING[answer["status"]],  # §3.2: the word stays, the flag flips
                 order_id=answer["orderId"],
                 transaction_id=answer["paymentKey"],
                 paid=whole(answer["totalAmount"]),
@@ -285,9 +312,22 @@ class Toss(Gateway):
                 receipt_url=(answer.get("receipt") or {}).get("url"),
                 code=failure.get("code"),
                 message=failure.get("message"),
+                account=_account(answer["virtualAccount"]) if waits else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+
+
+def _cancel_path(payment: Payment) -> str:
+    return f"/v1/payments/{quote(payment.pg_transaction_id or '', safe='')}/cancel"
+
+
+def _account(told: dict[str, Any]) -> Account:
+    """§3.1 `virtualAccount`. The deadline is Korean time where no offset is said."""
+    due = datetime.fromisoformat(told["dueDate"])
+    due = due if due.tzinfo else due.replace(tzinfo=KST)
+    bank = BANKS.get(told["bankCode"], f"은행 코드 {told['bankCode']}")
+    return Account(bank, str(told["accountNumber"]), str(told.get("customerName") or ""), due.astimezone(UTC))
 
 
 def _given_back(payment: dict[str, Any]) -> int | None:
