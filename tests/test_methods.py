@@ -1,11 +1,14 @@
 """Choosing how to pay: the cards, their order, which one is chosen already, and every way through Toss."""
 
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from bs4 import BeautifulSoup
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.circuit import SILENCES
+from app.gateways import Method
 from app.gateways.toss import Toss
 from app.till import find
 from tests import story
@@ -114,3 +117,38 @@ def test_a_gateway_without_keys_is_not_offered_and_keeps_its_labels(
     assert_page(buyer.get(ORDER_FORM), "지금은 쓸 수 있는 결제수단이 없습니다")
     assert words(one(admin.get("/admin/payments").text, f"#payment-{checkout.order_id} .how")) == "계좌이체"
     assert_page(admin.get(f"/admin{checkout.path}"), "토스페이먼츠 · 계좌이체")
+
+
+@SQLITE
+def test_a_silent_pg_is_shown_and_cannot_be_chosen_and_another_one_is(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    bought(buyer, cashier, "naverpay")
+    known = cast(dict[str, object], house.till.gateways)
+    known["another"] = SimpleNamespace(name="another", label="다른 결제사", methods={"other": Method("다른 결제")})
+    for _ in range(SILENCES):
+        house.till.circuits["toss"].silent()
+    form = {"prompt_id": str(story.DISCOUNTED), "payment_method": "naverpay", "agree": "on"}
+    again = buyer.part("POST", "/payments", data=form)
+    for page in (assert_page(buyer.get(ORDER_FORM)), assert_fragment(again, status=422)):
+        assert chosen(page) == "other"
+        silent = page.select(".method:has(:disabled)")
+        assert len(silent) == len(Toss.methods)
+        assert all("잠시 이용할 수 없음" in words(card) for card in silent)
+        assert page.select_one("#pay")
+
+    del known["another"]
+    page = assert_page(buyer.get(ORDER_FORM), "지금은 결제사가 답하지 않습니다")
+    assert not page.select("#pay, input[checked]")
+    house.till.circuits["toss"].answered()
+    assert chosen(assert_page(buyer.get(ORDER_FORM))) == "naverpay"
+
+
+@SQLITE
+def test_the_gateways_most_buyers_look_for_come_first(house: House) -> None:
+    known = cast(dict[str, object], house.till.gateways)
+    toss = known.pop("toss")
+    for name in ("another", "kakaopay", "zzz"):
+        known[name] = SimpleNamespace(name=name, methods={name: Method(name)})
+    known["toss"] = toss
+    assert list(house.till.methods) == [*Toss.methods, "kakaopay", "another", "zzz"]
