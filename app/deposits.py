@@ -1,4 +1,4 @@
-"""Closing a virtual account that nothing was paid into yet: the buyer, or the operator, does not want it any more."""
+"""Closing a virtual account that nothing was paid into yet: nobody wants the deposit any more."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from app import receipts, settlement
 from app.clock import now
 from app.gateways import Declined, InDoubt
 from app.models import Payment, Status
-from app.till import Refused, Till, find
+from app.till import Refused, Till, find, owned
 
 
 async def withdraw(till: Till, order_id: str, by: str) -> Payment:
@@ -39,3 +39,12 @@ async def _look(till: Till, order_id: str, error: Declined | InDoubt, by: str) -
     if isinstance(error, Declined):
         raise Refused("WITHDRAW_DECLINED", f"결제사가 주문을 취소하지 않았습니다: {error.message}")
     raise Refused("WITHDRAW_IN_DOUBT", "결제사의 답을 받지 못했습니다. 취소되었는지 자동으로 확인하고 있습니다.", 502)
+
+
+async def close_owned(till: Till, payment: Payment) -> Payment:
+    """Whoever has bought the prompt another way must not pay for it again. Raises Refused, as `withdraw`."""
+    if payment.status != Status.WAITING:
+        return payment
+    async with till.db.read() as session:
+        purchase = await owned(session, payment.user_id, payment.prompt_id)
+    return await withdraw(till, payment.order_id, "system") if purchase else payment

@@ -135,3 +135,7 @@ async def _unlock(session: AsyncSession, payment: Payment) -> None:
         purchase.revoked_at = None
     else:
         session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
+    same = (col(Payment.user_id) == payment.user_id, col(Payment.prompt_id) == payment.prompt_id)
+    waiting = select(Payment).where(*same, col(Payment.status) == Status.WAITING)
+    for other in (await session.exec(waiting.with_for_update(skip_locked=True))).all():
+        other.next_check_at = now()  # the reconciler closes their accounts

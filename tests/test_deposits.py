@@ -444,6 +444,19 @@ def test_a_silent_cancel_is_looked_up(
 
 
 @SQLITE
+def test_an_account_is_closed_once_the_buyer_has_paid_another_way(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, order: Checkout
+) -> None:
+    card = cashier.buy(buyer)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(order.order_id).status == "canceled"
+    assert sandbox.ledger(order.order_id)["status"] == "CANCELED"
+    assert_page(buyer.get(order.path), "결제하지 않았습니다", "이미 보유한 프롬프트 읽기")
+    assert house.payment(card.order_id).status == "completed"
+    assert sound(house) == []
+
+
+@SQLITE
 def test_a_deposit_that_is_faster_than_the_cancel_is_kept(
     house: House, buyer: Visitor, sandbox: Sandbox, order: Checkout
 ) -> None:
