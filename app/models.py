@@ -207,7 +207,7 @@ class Payment(SQLModel, table=True):
     @property
     def needs_account(self) -> bool:
         """Money that came in by hand goes back only to an account that the buyer names."""
-        return self.account_number is not None
+        return self.payment_method.endswith("virtual_account")
 
     @property
     def unsettled(self) -> bool:

@@ -34,7 +34,7 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, aske
         was = payment.status
         payment.awaiting_answer = False
         taken_back = receipt.status in ("waiting", "expired") and asked_at == payment.status == Status.COMPLETED
-        event = await _return(session, payment, actor) if taken_back else _move_to(payment, receipt, actor)
+        event = await _return(session, payment, receipt, actor) if taken_back else _move_to(payment, receipt, actor)
         if event:
             session.add(event)
         completed = event is not None and event.kind == "completed"
@@ -73,12 +73,13 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
     return payment.move(kind, actor, failure_code=receipt.code, failure_message=receipt.message)
 
 
-async def _return(session: AsyncSession, payment: Payment, actor: str) -> Event | None:
+async def _return(session: AsyncSession, payment: Payment, receipt: Receipt, actor: str) -> Event | None:
     """The bank has taken the deposit back: nothing is paid any more, and the prompt closes."""
     if payment.refunded_amount or not payment.needs_account:
         log.error("%s: PG가 받은 돈을 받지 않았다고 합니다", payment.order_id)
         return None
     await refunds.revoke(session, payment)
+    _keep_account(payment, receipt)
     nothing = {"completed_at": None, "paid_amount": 0}
     return payment.move("returned", actor, failure_code="DEPOSIT_RETURNED", failure_message=RETURNED, **nothing)
 
@@ -91,10 +92,8 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
         if not payment.can("doubted"):
             return None
         return payment.move("doubted", actor, failure_code="ORDER_MISMATCH", failure_message=f"PG: {said}")
-    paid, account = kind == "completed", receipt.account
-    if account:
-        payment.account_bank, payment.account_number = account.bank, account.number
-        payment.account_holder, payment.deposit_due_at = account.holder, account.due
+    _keep_account(payment, receipt)
+    paid = kind == "completed"
     return payment.move(
         kind,
         actor,
@@ -106,6 +105,12 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
         failure_code=None,
         failure_message=None,
     )
+
+
+def _keep_account(payment: Payment, receipt: Receipt) -> None:
+    if account := receipt.account:
+        payment.account_bank, payment.account_number = account.bank, account.number
+        payment.account_holder, payment.deposit_due_at = account.holder, account.due
 
 
 async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status, receipt: Receipt) -> Refund | None:

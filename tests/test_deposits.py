@@ -366,6 +366,22 @@ def test_a_program_names_the_account_too(
 
 
 @SQLITE
+def test_a_deposit_that_came_before_we_heard_of_the_account_needs_one_to_go_back_too(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    lost = cashier.press(cashier.open(buyer, cashier.order(buyer, payment_method="virtual_account")))
+    sandbox.fault("confirm", "reset", when="after")
+    buyer.get(lost.back)
+    pay_in(sandbox, lost)
+    due(house, lost.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(lost.order_id).status == "completed"
+    assert_form_again(cashier.refund(admin, lost), "number", "계좌번호를 숫자로")
+    assert cashier.refund(admin, lost, **ACCOUNT).status_code == 200
+    assert given_to(sandbox, lost)["accountNumber"] == DIGITS
+
+
+@SQLITE
 def test_a_deposit_for_what_the_buyer_owns_by_now_is_owed_until_an_account_is_known(
     house: House,
     buyer: Visitor,
@@ -382,7 +398,7 @@ def test_a_deposit_for_what_the_buyer_owns_by_now_is_owed_until_an_account_is_kn
     assert house.purchases(order.order_id) == []
     assert house.refunds(order.order_id) == [], "nowhere to send it yet"
     assert_page(buyer.get(order.path), "돌려드릴 계좌를 판매자가 여쭤보겠습니다")
-    assert_page(admin.get(f"/admin{order.path}"), "돌려줘야 하는 돈입니다", "이미 보유한 상품")
+    assert_page(admin.get(f"/admin{order.path}"), "구매자에게 계좌를 물어 환불해 주세요", "이미 보유한 상품")
     assert [finding.order_ids for finding in sound(house)] == [[order.order_id]], (
         "the audit does not let it be forgotten"
     )

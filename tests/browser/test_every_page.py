@@ -118,7 +118,8 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     page.get_by_role("button", name="맞춰 보기").click()
     expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
     yield "admin reconciliation"
-    shop.rewrite(checkout.order_id, account_bank="국민은행", account_number="X9018612307559", account_holder="김찐")
+    account = {"account_bank": "국민은행", "account_number": "X9018612307559", "account_holder": "김찐"}
+    shop.rewrite(checkout.order_id, payment_method="virtual_account", **account)
     watch_payments(page)
     row(page, checkout.order_id).get_by_role("button", name="환불").click()
     expect(refund_row(page, checkout.order_id).get_by_label("환불 은행")).to_be_visible()
