@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
 # It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
 APPROVAL_WINDOW = timedelta(minutes=45)
-
-
 RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
 
 

@@ -376,6 +376,15 @@ def test_a_deposit_that_came_before_we_heard_of_the_account_needs_one_to_go_back
     due(house, lost.order_id)
     house.run(reconciler.reconcile, house.till)
     assert house.payment(lost.order_id).status == "completed"
+    assert house.payment(lost.order_id).account_number is None
+
+    pay_in(sandbox, lost, undo=True)
+    due(house, lost.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert_page(buyer.get(lost.path), "입금 계좌", house.payment(lost.order_id).account_number or "?")
+    pay_in(sandbox, lost)
+    due(house, lost.order_id)
+    house.run(reconciler.reconcile, house.till)
     assert_form_again(cashier.refund(admin, lost), "number", "계좌번호를 숫자로")
     assert cashier.refund(admin, lost, **ACCOUNT).status_code == 200
     assert given_to(sandbox, lost)["accountNumber"] == DIGITS
