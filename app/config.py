@@ -24,7 +24,7 @@ class Settings:
     app_env: str
     """`development` (default) or `production`, where weak keys, demo accounts and the sandbox are refused."""
     secret_key: Secret
-    """Signs the session cookie. At least 32 characters in production."""
+    """Signs the session cookie and seals the accounts of open refunds. At least 32 characters in production."""
     base_url: str
     """The public origin, without a slash at its end; return URLs are built from it."""
     database_url: str = field(repr=False)

@@ -213,7 +213,7 @@ def test_a_yes_that_the_pg_s_own_book_does_not_show_is_a_doubt(
     checkout = cashier.buy(buyer)
     payment = house.payment(checkout.order_id)
 
-    async def hollow(self: Toss, payment: Payment, refund: object, left: int) -> Receipt:
+    async def hollow(self: Toss, payment: Payment, refund: object, left: int, account: object) -> Receipt:
         return paid(payment, canceled=(Cancellation("t", 1),))
 
     monkeypatch.setattr(Toss, "cancel", hollow)

@@ -155,10 +155,12 @@ class Forged(Exception):
 
 @dataclass(frozen=True)
 class Method:
-    """A way to pay as the buyer sees it."""
+    """A way to pay as the buyer sees it. `mark` stands in for a logo, in the colours of `brand` (app.css: `is-…`)."""
 
     label: str
     hint: str = ""
+    brand: str = "plain"
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    banks: ClassVar[tuple[str, ...]] = ()
+    """Whose accounts a deposit can go back to, in Korean; empty where there are no virtual accounts."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
     """The codes by which the PG's window says that the buyer closed it."""
     registry: ClassVar[list[type["Gateway"]]] = []
@@ -234,6 +238,16 @@ class Gateway(ABC):
     @abstractmethod
     def sentence(self, code: str) -> str:
         """A failure in a buyer's words, with the next step."""
+
+
+def method_label(payment_method: str) -> str:
+    """What people call a method, also one whose gateway has lost its keys; its own name when its file is gone."""
+    known = (kind.methods[payment_method] for kind in Gateway.registry if payment_method in kind.methods)
+    return next((method.label for method in known), payment_method)
+
+
+def gateway_label(name: str) -> str:
+    return next((kind.label for kind in Gateway.registry if kind.name == name), name)
 
 
 async def call(

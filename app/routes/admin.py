@@ -3,17 +3,18 @@
 import csv
 import io
 import secrets
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app import refunds
+from app import deposits, refunds
 from app.auth import admin_required
 from app.clock import now
-from app.forms import MAX_ID, RefundForm, typed
+from app.forms import MAX_ID, AccountForm, RefundForm, typed
+from app.gateways import Declined, InDoubt, RefundAccount
 from app.live import Stream, newest_event
 from app.models import Event, Payment, Refund, RefundStatus, Status
 from app.render import kst, redirect, render, wants_fragment
@@ -21,6 +22,7 @@ from app.search import Filter, Page, latest_refunds, search
 from app.till import Refused, Till, find
 
 BOM = "\ufeff"  # Excel reads Korean only with it
+BESIDE = {"ACCOUNT_REQUIRED": "number", "UNKNOWN_BANK": "bank"}  # beside which field of the refund form a no stands
 
 
 @admin_required
@@ -49,7 +51,7 @@ async def index(request: Request) -> Response:
         refunds=latest,
         after=after,
         statuses=list(Status),
-        methods={key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()},
+        methods=till.methods,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.
@@ -83,13 +85,37 @@ async def show(request: Request) -> Response:
             await session.exec(select(Event).where(col(Event.payment_id) == payment.id).order_by(col(Event.id)))
         ).all()
     return render(
-        request, "admin/payments/show.html", payment=payment, given=given, events=events, typed=_blank(), errors={}
+        request,
+        "admin/payments/show.html",
+        payment=payment,
+        given=given,
+        accounts=_masked(till, payment, given),
+        events=events,
+        banks=_banks(till, payment),
+        typed=_blank(),
+        errors={},
     )
 
 
 def _blank() -> dict[str, str]:
     """A refund form no one has typed into; its key makes two presses of the button one refund."""
-    return {"amount": "", "reason": "", "key": secrets.token_hex(16)}
+    return dict.fromkeys(("amount", "reason", "bank", "number", "holder"), "") | {"key": secrets.token_hex(16)}
+
+
+def _banks(till: Till, payment: Payment) -> Sequence[str]:
+    """Where its money can go back to, if it came in by hand."""
+    gateway = till.gateways.get(payment.gateway)
+    return gateway.banks if gateway and payment.needs_account else ()
+
+
+def _masked(till: Till, payment: Payment, given: Sequence[Refund]) -> dict[int | None, str]:
+    """Where the open refunds go, by their ids: the bank and the last four digits."""
+    masked = {}
+    for entry in given:
+        with suppress(Declined, InDoubt):
+            if account := refunds.account_of(till, payment, entry):
+                masked[entry.id] = f"{account.bank} ····{account.number[-4:]}"
+    return masked
 
 
 @admin_required
@@ -97,39 +123,54 @@ async def new_refund(request: Request) -> Response:
     till: Till = request.state.till
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
-    known: dict[str, Any] = {"payment": payment, "typed": _blank(), "errors": {}}
-    return render(request, "admin/refunds/new.html", "admin/refunds/_row.html", **known)
+    return _refund_form(request, payment, _blank(), {})
 
 
-@admin_required
-async def create_refund(request: Request) -> Response:
-    till: Till = request.state.till
-    order_id = request.path_params["order_id"]
-    values = {"amount": "", "reason": "", "key": ""} | await typed(request)
-    form, errors = RefundForm.read(values)
-    status = 422
-    if form:
-        try:
-            payment, entry = await refunds.refund(
-                till, order_id, amount=form.amount, reason=form.reason, key=form.key, by=request.state.user.email
-            )
-        except Refused as refused:
-            if refused.status == 404:
-                raise
-            errors, status = {"amount": str(refused)}, refused.status
-        else:
-            return await _refunded(request, payment, entry)
-    async with till.db.read() as session:
-        payment = await find(session, order_id)
+def _refund_form(
+    request: Request, payment: Payment, values: dict[str, str], errors: dict[str, str], status: int = 200
+) -> Response:
     return render(
         request,
         "admin/refunds/new.html",
         "admin/refunds/_row.html",
         status=status,
         payment=payment,
+        banks=_banks(request.state.till, payment),
         typed=values,
         errors=errors,
     )
+
+
+@admin_required
+async def create_refund(request: Request) -> Response:
+    till: Till = request.state.till
+    order_id = request.path_params["order_id"]
+    values = dict.fromkeys(_blank(), "") | await typed(request)
+    async with till.db.read() as session:
+        payment = await find(session, order_id)
+    form, errors = RefundForm.read(values)
+    to, wrong = AccountForm.read(values) if payment.needs_account else (None, {})
+    status = 422
+    if form and not wrong:
+        try:
+            payment, entry = await refunds.refund(
+                till,
+                order_id,
+                amount=form.amount,
+                reason=form.reason,
+                key=form.key,
+                by=request.state.user.email,
+                account=RefundAccount(**to.model_dump()) if to else None,
+            )
+        except Refused as refused:
+            wrong, status = {BESIDE.get(refused.code, "amount"): str(refused)}, refused.status
+        else:
+            if not (to and entry.status == RefundStatus.FAILED):
+                return await _refunded(request, payment, entry)
+            # Most likely the account is not theirs. What was typed stays, and the next press is another refund.
+            wrong, status = {"number": entry.failure_message or "결제사가 환불을 거절했습니다."}, 402
+            values["key"] = _blank()["key"]
+    return _refund_form(request, payment, values, errors | wrong, status)
 
 
 async def _refunded(request: Request, payment: Payment, entry: Refund) -> Response:
@@ -140,6 +181,18 @@ async def _refunded(request: Request, payment: Payment, entry: Refund) -> Respon
         latest = await latest_refunds(session, [payment])
     status = 402 if entry.status == RefundStatus.FAILED else 202 if entry.status != RefundStatus.DONE else 200
     return render(request, "admin/refunds/_done.html", payment=payment, entry=entry, refunds=latest, status=status)
+
+
+@admin_required
+async def cancel(request: Request) -> Response:
+    """Close an account that nothing was paid into yet."""
+    till: Till = request.state.till
+    payment = await deposits.withdraw(till, request.path_params["order_id"], request.state.user.email)
+    if not wants_fragment(request):
+        return redirect(request, request.url_for("admin_payment", order_id=payment.order_id).path)
+    async with till.db.read() as session:
+        latest = await latest_refunds(session, [payment])
+    return render(request, "admin/payments/_canceled.html", payment=payment, refunds=latest)
 
 
 @admin_required

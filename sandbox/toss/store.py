@@ -192,6 +192,7 @@ class Toss:
             confirms=payment.confirms,
             cancels=cancels,
             calls=payment.calls,
+            deposited=payment.account is not None and payment.status == "DONE",
         )
 
     def dump(self) -> dict[str, Any]:

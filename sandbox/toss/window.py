@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from sandbox.pages import page
 from sandbox.toss import moves
 from sandbox.toss.call import toss_of
-from sandbox.toss.codes import BANKS, CARDS, EASY_PAYS, SHOWN_BANKS, SHOWN_CARDS, SHOWN_EASY_PAYS, code_of
+from sandbox.toss.codes import BANKS, CARDS, CARRIERS, SHOWN_BANKS, SHOWN_CARDS, SHOWN_EASY_PAYS, code_of
 from sandbox.toss.errors import Refused, message, refusal
-from sandbox.toss.payment import Payment
+from sandbox.toss.payment import Payment, direct_easy_pay
 from sandbox.toss.store import Toss, required
 
 # The window succeeds, and confirm answers the code.
@@ -80,7 +80,20 @@ async def show(request: Request) -> Response:
         return page("toss_ended.html", 404, payment=None)
     if payment.status != "READY":
         return page("toss_ended.html", 200 if payment.status == "IN_PROGRESS" else 410, payment=payment)
-    return page("toss_window.html", payment=payment, at_confirm=AT_CONFIRM, at_window=AT_WINDOW, **choices(payment))
+    return page("toss_window.html", payment=payment, **endings(payment), **choices(payment))
+
+
+def endings(payment: Payment) -> dict[str, Any]:
+    """The bad ends that this method knows: issuing an account takes no money, so nothing there is over a limit."""
+    known = set(AT_CONFIRM) | set(AT_WINDOW)
+    if payment.method != "CARD" or direct_easy_pay(payment):
+        known -= {"stopped-card", "lost-card", "reject"}
+    if payment.method == "VIRTUAL_ACCOUNT":
+        known -= {"over-limit", "no-balance"}
+    return {
+        "at_confirm": {action: words for action, words in AT_CONFIRM.items() if action in known},
+        "at_window": {action: words for action, words in AT_WINDOW.items() if action in known},
+    }
 
 
 def choices(payment: Payment) -> dict[str, Any]:
@@ -90,11 +103,12 @@ def choices(payment: Payment) -> dict[str, Any]:
     easy_pays, options = list(SHOWN_EASY_PAYS), payment.options
     if company := code_of(str(options.get("cardCompany", "")), CARDS):
         cards = {company: CARDS[company][0]}
+    direct = direct_easy_pay(payment)
     if options.get("flowMode") == "DIRECT":
-        wanted = options.get("easyPay")
-        easy_pays = [EASY_PAYS.get(str(wanted), str(wanted))] if wanted else []
-        cards = {} if wanted else cards
-    return {"cards": cards, "easy_pays": easy_pays, "banks": banks}
+        easy_pays = []
+        cards = {} if direct else cards
+    carriers = {code: CARRIERS[code] for code in options.get("mobileCarriers") or CARRIERS}
+    return {"cards": cards, "easy_pays": easy_pays, "direct": direct, "banks": banks, "carriers": carriers}
 
 
 async def act(request: Request) -> Response:
