@@ -1,6 +1,7 @@
 """What the PG says of a payment, written down: money first, then content, in one transaction."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import update
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
 # It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
 APPROVAL_WINDOW = timedelta(minutes=45)
+CANCELED_AT_PG = "CANCELED_AT_PG"
 RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
 
 
@@ -32,7 +34,10 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, aske
         was = payment.status
         payment.awaiting_answer = False
         taken_back = receipt.status in ("waiting", "expired") and asked_at == payment.status == Status.COMPLETED
-        event = await _return(session, payment, receipt, actor) if taken_back else _move_to(payment, receipt, actor)
+        if taken_back:
+            event = await _return(session, payment, receipt, actor)
+        else:
+            event = _move_to(payment, receipt, actor, till.gateway_for(payment).sentence)
         if event:
             session.add(event)
         completed = event is not None and event.kind == "completed"
@@ -54,7 +59,7 @@ async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:
         await session.exec(unread.values(handled_at=now()))
 
 
-def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
+def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[[str], str]) -> Event | None:
     kind = {
         "paid": "completed",
         "waiting": "waiting",
@@ -68,7 +73,13 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
         return None
     if kind in ("completed", "waiting"):
         return _take(payment, receipt, kind, actor)
-    return payment.move(kind, actor, failure_code=receipt.code, failure_message=receipt.message)
+    code, why = receipt.code, sentence(receipt.code) if receipt.code else receipt.message
+    if receipt.canceled:
+        code, why = (
+            CANCELED_AT_PG,
+            f"결제사에서 취소되어 ₩{receipt.paid - receipt.left:,}을 모두 돌려드렸습니다.",
+        )
+    return payment.move(kind, actor, failure_code=code, failure_message=why)
 
 
 async def _return(session: AsyncSession, payment: Payment, receipt: Receipt, actor: str) -> Event | None:

@@ -4,6 +4,7 @@ Several workers may run it at once, and `python -m app reconcile` beside them: a
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -84,7 +85,9 @@ async def keep_reconciling(till: Till, every: float) -> None:
     passes: set[asyncio.Task[list[Payment]]] = set()
     while True:
         try:
-            await asyncio.sleep(await _pause(till, every))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(till.stir.wait(), await _pause(till, every))
+            till.stir.clear()
             if len(passes) < AT_ONCE:  # a PG that hangs must not hold up the next look
                 passes.add(task := asyncio.create_task(reconcile(till)))
                 task.add_done_callback(passes.discard)

@@ -1,5 +1,6 @@
 """The till: what the verbs work with, how they find a row, and how they say no."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Till:
     gateways: Mapping[str, Gateway]
     circuits: Mapping[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     """By the name of the gateway."""
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something has become due sooner than this process's reconciler expects."""
     settle_after: float = 60
     """Seconds before the reconciler takes up an unsettled payment."""
     patience: float = 25

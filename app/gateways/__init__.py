@@ -89,12 +89,13 @@ class Window:
     """The browser loads the PG's SDK and walks these steps: `[["TossPayments", key], ["payment", {...}], ...]`.
 
     A name with a dot begins anew at the SDK: `["PortOne.requestPayment", {...}]`. The word RETURN stands for a callback
-    that takes what it is told to the return URL.
+    that takes what it is told to the return URL. Until `until` (UTC) the same steps serve again.
     """
 
     script: str
     steps: list[list[Any]]
     transaction_id: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -298,15 +298,17 @@ class Toss(Gateway):
             failure = answer.get("failure") or {}
             waits = answer["status"] == "WAITING_FOR_DEPOSIT"
             over = waits and answer["virtualAccount"].get("expired") is True
+            # §3.1: before the deposit nothing was approved, and what is called a cancel gave nothing back.
+            unpaid = answer["status"] == "CANCELED" and answer.get("virtualAccount") and not answer.get("approvedAt")
             return Receipt(
                 status="expired" if over else STANDING[answer["status"]],  # §3.2: the word stays, the flag flips
                 order_id=answer["orderId"],
                 transaction_id=answer["paymentKey"],
-                paid=whole(answer["totalAmount"]),
+                paid=0 if unpaid else whole(answer["totalAmount"]),
                 currency=answer["currency"],
                 canceled=tuple(
                     Cancellation(cancel["transactionKey"], whole(cancel["cancelAmount"]))
-                    for cancel in answer.get("cancels") or ()
+                    for cancel in (() if unpaid else answer.get("cancels") or ())
                 ),
                 secret=answer.get("secret"),
                 receipt_url=(answer.get("receipt") or {}).get("url"),

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -39,6 +39,7 @@ from app.models import Payment, Refund, RefundStatus
 log = logging.getLogger(__name__)
 
 PAGE = 1000  # payments a call
+PRE_REGISTERED = timedelta(minutes=10)  # the price stays fixed there; a buyer who opens the page again need not wait
 ACCOUNT_HOURS = 24  # how long a virtual account waits
 PENDING = "CANCEL_PENDING", "PG가 환불을 처리하고 있습니다."
 PATIENT_ATTEMPTS = 2  # refusals by the PG behind PortOne that its book must outlast before they count
@@ -85,7 +86,8 @@ class PortOne(Gateway):
         if payment.payment_method == "portone_virtual_account":
             expiry = {"accountExpiry": {"validHours": ACCOUNT_HOURS}}
             request |= {"payMethod": "VIRTUAL_ACCOUNT", "virtualAccount": expiry}
-        return Window(self.settings.portone_sdk_url, [["PortOne.requestPayment", request]])
+        steps = [["PortOne.requestPayment", request]]
+        return Window(self.settings.portone_sdk_url, steps, until=now() + PRE_REGISTERED)
 
     def _amount(self, payment: Payment) -> dict[str, Any]:
         return {"storeId": self.settings.portone_store_id, "totalAmount": payment.amount, "currency": "KRW"}
