@@ -1,10 +1,10 @@
 """Toss's books: payments by key and by order, transactions, and the events that its merchants hear of."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.clock import KST, kst
 from sandbox.ledger import Entry
@@ -21,6 +21,7 @@ RESEND_MINUTES = (1, 4, 16, 64, 256, 1024, 4096)
 class Toss:
     name = "toss"
     calls: tuple[str, ...] = ("confirm", "find", "cancel", "transactions")
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, world: World) -> None:
         self.world = world
