@@ -181,6 +181,8 @@ def try_out() -> int:
         ours |= {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
         ours |= {"TOSS_API_URL": f"{pg}/toss", "TOSS_SDK_URL": f"{pg}/toss/v2/standard"}
         ours |= {"SANDBOX_TOSS_WEBHOOK_URL": f"{shop}/webhooks/toss"}
+        ours |= {"KAKAOPAY_SECRET_KEY": "DEV" + "SANDBOX0" * 4 + "SANDB", "KAKAOPAY_CID": "TC0ONETIME"}
+        ours |= {"KAKAOPAY_API_URL": f"{pg}/kakaopay"}
         sandbox = ("uvicorn", "sandbox:app", "--log-level", "warning", *host, str(pg_port))
         programs.append(Program("가짜 PG", pg_port, "/_ledger", sandbox))
         payments = f"가짜 PG로 결제합니다. 진짜 돈은 움직이지 않습니다 ({pg}/_ledger)"

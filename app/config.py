@@ -35,6 +35,10 @@ class Settings:
     toss_api_url: str
     toss_sdk_url: str
 
+    kakaopay_secret_key: Secret
+    kakaopay_cid: str
+    kakaopay_api_url: str
+
     pg_timeout: float
     """Seconds for one PG call."""
     settle_after: float
@@ -63,7 +67,11 @@ class Settings:
                 "SECRET_KEY가 없거나 약합니다. 32자 이상의 무작위 값을 넣어 주세요: "
                 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
-        for name, url in (("TOSS_API_URL", self.toss_api_url), ("TOSS_SDK_URL", self.toss_sdk_url)):
+        for name, url in (
+            ("TOSS_API_URL", self.toss_api_url),
+            ("TOSS_SDK_URL", self.toss_sdk_url),
+            ("KAKAOPAY_API_URL", self.kakaopay_api_url),
+        ):
             if urlsplit(url).scheme != "https":
                 raise Misconfigured(f"{name}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
         if urlsplit(self.base_url).scheme != "https":
@@ -92,6 +100,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
         toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
         toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+        kakaopay_secret_key=Secret(config("KAKAOPAY_SECRET_KEY", default="")),
+        kakaopay_cid=config("KAKAOPAY_CID", default=""),
+        kakaopay_api_url=config("KAKAOPAY_API_URL", default="https://open-api.kakaopay.com").rstrip("/"),
         pg_timeout=seconds("PG_TIMEOUT", 20),
         settle_after=seconds("SETTLE_AFTER", 60),
         reconcile_every=seconds("RECONCILE_EVERY", 30),
