@@ -170,6 +170,8 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    place: ClassVar[int] = 0
+    """Where its methods stand in the order form: lower first."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
     """The codes by which the PG's window says that the buyer closed it."""
     registry: ClassVar[list[type["Gateway"]]] = []
@@ -257,4 +259,5 @@ def load(settings: Settings, client: httpx.AsyncClient) -> dict[str, Gateway]:
     """Every configured gateway by its name."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return {kind.name: kind(settings, client) for kind in Gateway.registry if kind.configured(settings)}
+    kinds = sorted(Gateway.registry, key=lambda kind: (kind.place, kind.name))
+    return {kind.name: kind(settings, client) for kind in kinds if kind.configured(settings)}

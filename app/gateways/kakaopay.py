@@ -79,7 +79,7 @@ class KakaoPay(Gateway):
     name = "kakaopay"
     label = "카카오페이"
     methods: ClassVar[Mapping[str, Method]] = {"kakao": Method("카카오페이", "카카오톡에서 카드나 카카오페이머니로")}
-    hands = "pg_token"
+    hands, place = "pg_token", 1
     keeps_book = False  # §11: one payment can be looked up, by its tid, and there is no list
     canceled_codes = frozenset({QUIT})
 
