@@ -27,10 +27,6 @@ def kakao(sandbox: Sandbox) -> KakaoCashier:
     return KakaoCashier(sandbox)
 
 
-def token_of(checkout: Checkout) -> str:
-    return checkout.back.partition("pg_token=")[2]
-
-
 def due(house: House, checkout: Checkout) -> None:
     """The reconciler takes it up now."""
 
@@ -192,7 +188,7 @@ def test_a_program_hands_over_the_token_and_another_one_is_refused(
     house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox
 ) -> None:
     checkout = kakao.authenticate(buyer)
-    body = {"order_id": checkout.order_id, "pg_transaction_id": token_of(checkout)}
+    body = {"order_id": checkout.order_id, "pg_transaction_id": kakao.handed(checkout)}
     first = buyer.post("/api/payment/complete", json=body)
     assert first.status_code == 200, first.text
     assert buyer.post("/api/payment/complete", json=body).text == first.text
@@ -206,7 +202,7 @@ def test_the_permission_to_take_money_is_shown_to_nobody(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     checkout = kakao.authenticate(buyer)
-    token = token_of(checkout)
+    token = kakao.handed(checkout)
     kakao.fault("confirm", "code", code="-785", when="before")
     back = buyer.get(checkout.back)
     pages = [back, buyer.get(checkout.path), admin.get(f"/admin/payments/{checkout.order_id}")]
