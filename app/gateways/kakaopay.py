@@ -65,6 +65,7 @@ SENTENCES = {
 }
 SENTENCE_OF = {code: sentence for sentence, codes in SENTENCES.items() for code in codes.split()}
 OTHER = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
+UNREADABLE = "UNREADABLE", "카카오페이의 응답을 읽을 수 없습니다."
 
 
 class No(Exception):
@@ -119,7 +120,7 @@ class KakaoPay(Gateway):
             urls = str(answer["next_redirect_pc_url"]), str(answer["next_redirect_mobile_url"])
             return Redirect(*urls, transaction_id=str(answer["tid"]), until=now() + LIFE - MARGIN)
         except KeyError as error:
-            raise unreadable() from error
+            raise InDoubt(*UNREADABLE) from error
 
     def handed(self, query: Mapping[str, str]) -> Handed:
         """§3: `pg_token` on success; the other two addresses bring the code that we wrote into them."""
@@ -144,7 +145,10 @@ class KakaoPay(Gateway):
         return self._receipt(payment, answer | {"status": "SUCCESS_PAYMENT"})  # §6: it has no status
 
     async def _approved_after_all(self, payment: Payment, no: No) -> Receipt:
-        found = await self.find(payment)
+        try:
+            found = await self.find(payment)
+        except InDoubt as silence:
+            raise InDoubt(no.name, f"approve {no.code}") from silence
         if found.order_id != payment.order_id:
             raise Declined(no.name, "다른 주문의 거래번호입니다.") from no
         if found.status in ("paid", "canceled"):
@@ -173,7 +177,7 @@ class KakaoPay(Gateway):
             given = Cancellation(answer["aid"], won(answer["approved_cancel_amount"]["total"]))
             alone = won(answer["canceled_amount"]["total"]) == given.amount
         except (KeyError, TypeError, ValueError) as error:
-            raise unreadable() from error
+            raise InDoubt(*UNREADABLE) from error
         return self._receipt(payment, answer, given) if alone else await self.find(payment, given)
 
     async def _given_back_after_all(self, payment: Payment, left: int, no: No) -> Receipt:
@@ -217,7 +221,7 @@ class KakaoPay(Gateway):
             json={"cid": self.settings.kakaopay_cid, **asked},
         )
         if not isinstance(answer, dict):
-            raise unreadable()
+            raise InDoubt(*UNREADABLE)
         if status == 200:
             return answer
         code, extras = answer.get("error_code"), answer.get("extras")
@@ -249,7 +253,7 @@ class KakaoPay(Gateway):
                 message=self.sentence(answer["status"]) if standing == "failed" else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise unreadable() from error
+            raise InDoubt(*UNREADABLE) from error
 
     def _standing(self, payment: Payment, answer: dict[str, Any]) -> Standing:
         """§7, §11: KakaoPay has no word for "too late". A claimed payment is waited for longer: a bank may be late."""
@@ -293,7 +297,3 @@ def won(amount: Any) -> int:
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise ValueError(f"not whole won: {amount!r}")
     return amount
-
-
-def unreadable() -> InDoubt:
-    return InDoubt("UNREADABLE", "카카오페이의 응답을 읽을 수 없습니다.")
