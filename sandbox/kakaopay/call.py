@@ -63,7 +63,10 @@ async def serve(request: Request, call: str, act: Act) -> Response:
 
 async def at_work(payment: Payment | None, seconds: float) -> None:
     """A second request about the same money is refused meanwhile."""
-    if payment is None or payment.busy:
+    if payment is None:
+        await asyncio.sleep(seconds)
+        return
+    if payment.busy:
         return
     payment.busy = True
     try:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -184,6 +185,15 @@ def test_a_refund_can_be_refused_after_it_was_made(kakao: Kakao) -> None:
     kakao.put("/_faults/kakaopay/cancel", {"kind": "code", "code": "-781:6666", "when": "after"})
     assert kakao.cancel(tid, 1_000).json()["extras"]["method_result_code"] == "6666"
     assert kakao.ledger()["refunded"] == 1_000
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_delayed_lookup_is_late(wire: Kakao, when: str) -> None:
+    tid = wire.paid()
+    wire.put("/_faults/kakaopay/order", {"kind": "delay", "seconds": 0.2, "when": when})
+    began = time.monotonic()
+    assert wire.status(tid) == "SUCCESS_PAYMENT"
+    assert time.monotonic() - began >= 0.2
 
 
 @pytest.mark.parametrize("call", ["approve", "cancel"])
