@@ -24,6 +24,7 @@ from app.payments import Order
 from app.reconciler import reconcile
 from app.till import Refused, Till
 from tests import story
+from tests.conftest import CASHIERS
 from tests.proofs import faults_recovery
 from tests.proofs.books import compare
 from tests.proofs.concurrency_callers import around
@@ -48,7 +49,6 @@ UNSURE = {
     "kakaopay": "-701 -702 -708 -783 -785 -780:8521 -780:USER_LOCKED -780:BANK_FIRM_UNKNOWN -781:6666 -429".split(),
 }
 KINDS = {pg: SILENT | {code: {"kind": "code", "code": code} for code in codes} for pg, codes in UNSURE.items()}
-METHODS = {"toss": "card", "kakaopay": "kakao"}
 ASKING = "결제를 확인하고 있습니다"
 FAILED = "결제되지 않았습니다"
 BOUND = 16 * 86400.0  # seconds: Toss keeps the answer of an Idempotency-Key for 15 days
@@ -87,7 +87,7 @@ class Ground:
     """The app whose calls meet the accidents."""
 
     async def set_up(self, case: Case, user: User) -> None:
-        order = Order(story.PROMPT, METHODS[case.at], user.name, user.phone)
+        order = Order(story.PROMPT, CASHIERS[case.at].method, user.name, user.phone)
         payment = await payments.start(self.calm, user, order)
         step = await payments.open_window(self.calm, payment, BACK.format(payment.order_id))
         key = step.transaction_id
