@@ -339,6 +339,7 @@ def production(house: House, settings: Settings) -> Iterator[TestClient]:
         base_url="https://shop.example",
         toss_api_url="https://api.tosspayments.com",
         toss_sdk_url="https://js.tosspayments.com/v2/standard",
+        kakaopay_api_url="https://open-api.kakaopay.com",
     )
     with TestClient(create_app(changed), base_url="https://shop.example", follow_redirects=False) as client:
         yield client
@@ -354,7 +355,7 @@ def test_in_production_the_cookie_is_bound_to_https_and_this_host(production: Te
     assert production.get("/purchases").status_code == 200
     assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
     page = production.get("/payments/new?prompt_id=1")
-    assert "https://js.tosspayments.com" in policy(page)["form-action"]
+    assert {"https://js.tosspayments.com", "https://*.kakaopay.com"} <= {*policy(page)["form-action"]}
 
 
 def test_a_body_beyond_the_limit_is_refused(stranger: Visitor, admin: Visitor, paid: Checkout) -> None:
