@@ -183,6 +183,8 @@ def try_out() -> int:
         ours |= {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
         ours |= {"TOSS_API_URL": f"{pg}/toss", "TOSS_SDK_URL": f"{pg}/toss/v2/standard"}
         ours |= {"SANDBOX_TOSS_WEBHOOK_URL": f"{shop}/webhooks/toss"}
+        ours |= {"KAKAOPAY_SECRET_KEY": "DEV" + "SANDBOX0" * 4 + "SANDB", "KAKAOPAY_CID": "TC0ONETIME"}
+        ours |= {"KAKAOPAY_API_URL": f"{pg}/kakaopay"}
         ours |= {"PORTONE_STORE_ID": "store-sandbox", "PORTONE_CHANNEL_KEY": "channel-key-sandbox"}
         ours |= {"PORTONE_API_SECRET": "sandbox", "PORTONE_WEBHOOK_SECRET": WEBHOOK_SECRET}
         ours |= {"PORTONE_API_URL": f"{pg}/portone", "PORTONE_SDK_URL": f"{pg}/portone/v2/browser-sdk.js"}

@@ -35,6 +35,9 @@ class Settings:
     toss_api_url: str
     toss_sdk_url: str
 
+    kakaopay_secret_key: Secret
+    kakaopay_cid: str
+    kakaopay_api_url: str
     portone_store_id: str
     portone_channel_key: str
     portone_api_secret: Secret
@@ -81,6 +84,7 @@ class Settings:
         for name, url in (
             ("TOSS_API_URL", self.toss_api_url),
             ("TOSS_SDK_URL", self.toss_sdk_url),
+            ("KAKAOPAY_API_URL", self.kakaopay_api_url),
             ("PORTONE_API_URL", self.portone_api_url),
             ("PORTONE_SDK_URL", self.portone_sdk_url),
             ("PORTONE_V1_API_URL", self.portone_v1_api_url),
@@ -114,6 +118,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
         toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
         toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+        kakaopay_secret_key=Secret(config("KAKAOPAY_SECRET_KEY", default="")),
+        kakaopay_cid=config("KAKAOPAY_CID", default=""),
+        kakaopay_api_url=config("KAKAOPAY_API_URL", default="https://open-api.kakaopay.com").rstrip("/"),
         portone_store_id=config("PORTONE_STORE_ID", default=""),
         portone_channel_key=config("PORTONE_CHANNEL_KEY", default=""),
         portone_api_secret=Secret(config("PORTONE_API_SECRET", default="")),

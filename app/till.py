@@ -17,8 +17,6 @@ from app.models import Payment, Purchase, Refund, RefundStatus, Webhook
 BREATH = timedelta(seconds=2)
 """Between two questions to the PG about one payment that nobody but a passer-by is waiting for."""
 
-FIRST = ("toss", "kakaopay")  # the gateways that most buyers look for, on a phone as on a desk
-
 
 class Refused(Exception):
     """A refusal with a sentence for the person; `status` is the HTTP status that tells it."""
@@ -53,8 +51,7 @@ class Till:
     @property
     def methods(self) -> dict[str, Method]:
         """Every way to pay, in the order in which people look for it."""
-        known = sorted(self.gateways.values(), key=lambda gateway: (*FIRST, gateway.name).index(gateway.name))
-        return {key: method for gateway in known for key, method in gateway.methods.items()}
+        return {key: method for gateway in self.gateways.values() for key, method in gateway.methods.items()}
 
     def gateway_of_method(self, payment_method: str) -> Gateway | None:
         return next((gateway for gateway in self.gateways.values() if payment_method in gateway.methods), None)

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import control, portone, portone_v1, toss
+from sandbox import control, kakaopay, portone, portone_v1, toss
 from sandbox.world import World
 
 STATIC = Path(__file__).parent / "static"
@@ -43,7 +43,7 @@ def create_app(state: Path | str | None = None) -> Starlette:
     """`state` names the file that keeps everything; without one (and without SANDBOX_STATE) memory does."""
     path = state or os.environ.get("SANDBOX_STATE")
     world = World(Path(path) if path else None)
-    its_toss = toss.Toss(world)
+    its_toss, its_kakaopay = toss.Toss(world), kakaopay.KakaoPay(world)
     portone.PortOne(world)
     portone_v1.PortOneV1(world)
     world.load()
@@ -62,6 +62,7 @@ def create_app(state: Path | str | None = None) -> Starlette:
         routes=[
             *control.routes,
             toss.routes,
+            kakaopay.routes,
             portone.routes,
             portone_v1.routes,
             Mount("/_static", StaticFiles(directory=STATIC)),
@@ -69,5 +70,5 @@ def create_app(state: Path | str | None = None) -> Starlette:
         middleware=[Middleware(Keep, world=world)] if world.path else [],
         lifespan=lifespan,
     )
-    app.state.world, app.state.toss = world, its_toss
+    app.state.world, app.state.toss, app.state.kakaopay = world, its_toss, its_kakaopay
     return app

@@ -180,6 +180,8 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    place: ClassVar[int] = 9
+    """Where its methods stand in the order form: lower first."""
     banks: ClassVar[tuple[str, ...]] = ()
     """Whose accounts a deposit can go back to, in Korean; empty where there are no virtual accounts."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
@@ -279,4 +281,5 @@ def load(settings: Settings, client: httpx.AsyncClient) -> dict[str, Gateway]:
     """Every configured gateway by its name."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return {kind.name: kind(settings, client) for kind in Gateway.registry if kind.configured(settings)}
+    kinds = sorted(Gateway.registry, key=lambda kind: (kind.place, kind.name))
+    return {kind.name: kind(settings, client) for kind in kinds if kind.configured(settings)}

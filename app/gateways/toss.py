@@ -141,7 +141,7 @@ class Toss(Gateway):
         "virtual_account": Method("가상계좌", f"{DEPOSIT_HOURS // 24}일 안에 입금", "bank", "입금"),
         "mobile": Method("휴대폰 결제", "통신 요금에 합산", "mobile", "휴대폰"),
     }
-    hands = "paymentKey"
+    hands, place = "paymentKey", 0
     banks = tuple(CODE_OF_BANK)
     canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.clock import KST, kst
 from sandbox.switches import Switches
+from sandbox.tax import vat
 from sandbox.toss.codes import EASY_PAYS, METHODS
 from sandbox.toss.errors import message
 
@@ -28,10 +29,6 @@ def transaction_key() -> str:
 
 def payment_key(mid: str, now: float) -> str:
     return f"{mid[:5]}{datetime.fromtimestamp(now, KST):%Y%m%d%H%M%S}{token(5)}"
-
-
-def vat(amount: int) -> int:
-    return (amount * 2 + 11) // 22
 
 
 @dataclass

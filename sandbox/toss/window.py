@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from sandbox.browser import extended, is_program, sent
 from sandbox.pages import page
 from sandbox.toss import moves
 from sandbox.toss.call import toss_of
@@ -51,7 +52,9 @@ async def open_window(request: Request) -> Response:
         return Response(status_code=204, headers=CORS)
     base, origin = str(request.base_url).rstrip("/"), request.headers.get("origin", "null")
     try:
-        payment = moves.open_window(toss_of(request), await sent(request), base, "*" if origin == "null" else origin)
+        payment = moves.open_window(
+            toss_of(request), await wanted_by(request), base, "*" if origin == "null" else origin
+        )
     except Refused as refused:
         answer = refusal(refused.code)
         answer.headers.update(CORS)
@@ -60,17 +63,11 @@ async def open_window(request: Request) -> Response:
     return JSONResponse({"paymentKey": payment.payment_key, "window": window}, headers=CORS)
 
 
-async def sent(request: Request) -> dict[str, Any]:
-    """A form's fields or a JSON body's."""
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        return dict(await request.form())
+async def wanted_by(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.body() or b"{}")
+        return await sent(request)
     except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refused("INVALID_PARAMETERS")
-    return body
+        raise Refused("INVALID_PARAMETERS") from None
 
 
 async def show(request: Request) -> Response:
@@ -113,9 +110,9 @@ def choices(payment: Payment) -> dict[str, Any]:
 
 async def act(request: Request) -> Response:
     toss, action = toss_of(request), request.path_params["action"]
-    as_json = "application/json" in request.headers.get("accept", "") + request.headers.get("content-type", "")
+    as_json = is_program(request)
     try:
-        chosen = await sent(request)
+        chosen = await wanted_by(request)
         payment = required(toss.find(request.path_params["payment_key"]), "NOT_FOUND_PAYMENT")
         ending = play(toss, payment, action, chosen)
     except Refused as refused:
@@ -151,7 +148,7 @@ def succeeded(toss: Toss, payment: Payment) -> Ending:
     query = {"orderId": payment.order_id, "paymentKey": payment.payment_key, "amount": str(payment.amount)}
     if toss.world.switches.on("payment_type_in_redirect"):
         query = {"paymentType": "NORMAL"} | query
-    return Ending(redirect=extended(toss, payment.success_url, query))
+    return Ending(redirect=back(toss, payment.success_url, query))
 
 
 def closed(toss: Toss, payment: Payment) -> Ending:
@@ -172,15 +169,12 @@ def failed(toss: Toss, payment: Payment, code: str, more: dict[str, str]) -> End
     error = {"code": code, "message": message(code)}
     if payment.fail_url is None:
         return Ending(error=error)
-    return Ending(redirect=extended(toss, payment.fail_url, error | more))
+    return Ending(redirect=back(toss, payment.fail_url, error | more))
 
 
-def extended(toss: Toss, url: str, query: dict[str, str]) -> str:
-    """The merchant's URL with its own query kept."""
+def back(toss: Toss, url: str, query: dict[str, str]) -> str:
     how = quote_plus if toss.world.switches.text("redirect_encoding") == "plus" else quote
-    parts = urlsplit(url)
-    joined = "&".join(part for part in (parts.query, urlencode(query, quote_via=how)) if part)
-    return parts._replace(query=joined).geturl()
+    return extended(url, query, how)
 
 
 def end(payment: Payment, ending: Ending) -> Response:
@@ -204,7 +198,7 @@ async def deposit(request: Request) -> Response:
     """The bank's part of a virtual account: the money comes in, or {"undo": true} goes back."""
     toss = toss_of(request)
     try:
-        wanted = await sent(request)
+        wanted = await wanted_by(request)
         payment = required(toss.find_order(request.path_params["order_id"]), "NOT_FOUND_PAYMENT")
         moves.deposit(toss, payment, undo=bool(wanted.get("undo")))
     except Refused as refused:

@@ -52,7 +52,7 @@ class PortOne(Gateway):
         "portone": Method("카드 (포트원)", "신용·체크카드"),
         "portone_virtual_account": Method("가상계좌 (포트원)", "계좌를 받아 24시간 안에 입금하면 열립니다"),
     }
-    hands = "paymentId"
+    hands, place = "paymentId", 2
     charges_in_window = True
     canceled_codes = CANCELED
     banks = tuple(BANK_OF)
