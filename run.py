@@ -5,6 +5,7 @@ python3 run.py              try it out: the shop, and the pretend PGs when no ke
 python3 run.py test [...]   every test; what follows goes to pytest
 python3 run.py check        lint, format, types
 python3 run.py proofs [...] every proof about money, or those named, long; writes docs/proofs.md
+python3 run.py mutants [...] is every line of the money core held by a test? writes docs/mutants.md
 python3 run.py lock [...]   write requirements*.txt anew (--upgrade: with newer versions)
 """
 
@@ -18,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -29,13 +31,15 @@ HERE = Path(__file__).resolve().parent
 BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
 VENV, OWN_UV = HERE / ".venv", HERE / ".uv"
 PYTHON = VENV / BIN / f"python{EXE}"
-LOCK, DEV_LOCK = HERE / "requirements.txt", HERE / "requirements-dev.txt"
+LOCKS = LOCK, DEV_LOCK, LONG_LOCK = [HERE / f"requirements{of}.txt" for of in ("", "-dev", "-long")]
+"""Each holds what the one before it holds."""
 COMPILE = (
     *("pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"),
     *("--no-header", "--no-annotate", "--no-emit-index-url", "pyproject.toml", "--output-file"),
 )
 ENDINGS = [signal.SIGTERM] if os.name == "nt" else [signal.SIGTERM, signal.SIGHUP]
-KEYS = ("TOSS_SECRET_KEY", "KAKAOPAY_SECRET_KEY", "PORTONE_API_SECRET")
+WEBHOOK_SECRET = "whsec_" + b64encode(b"between our shop and its pretend PG").decode()
+KEYS = ("TOSS_SECRET_KEY", "KAKAOPAY_SECRET_KEY", "PORTONE_API_SECRET", "PORTONE_V1_IMP_SECRET")
 NO_PACKAGES = """패키지를 설치하지 못했습니다. 인터넷 연결을 확인하거나 pip을 설치하세요.
 Packages could not be installed: check the network, or install pip (Debian, Ubuntu: sudo apt install python3-venv)."""
 WELCOME = """
@@ -62,13 +66,13 @@ def say(text: str) -> None:
 
 
 def set_up(lock: Path) -> None:
-    """Makes .venv agree with the lock; what the tests need holds all that the shop needs."""
+    """Makes .venv agree with the lock, or leaves it with one that holds more."""
     stamp, installed = VENV / "installed-lock", ""
     if works(PYTHON, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"):
         installed = stamp.read_text() if stamp.exists() else ""
     else:
         shutil.rmtree(VENV, ignore_errors=True)
-    if installed in {digest(lock), digest(DEV_LOCK)}:
+    if installed in map(digest, LOCKS[LOCKS.index(lock) :]):
         return
     say("준비 중: 패키지 설치 (처음에는 10초쯤 걸립니다)")
     if not (install_with_uv(lock) or install_with_pip(VENV, "--require-hashes", "-r", str(lock))):
@@ -179,6 +183,17 @@ def try_out() -> int:
         ours |= {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
         ours |= {"TOSS_API_URL": f"{pg}/toss", "TOSS_SDK_URL": f"{pg}/toss/v2/standard"}
         ours |= {"SANDBOX_TOSS_WEBHOOK_URL": f"{shop}/webhooks/toss"}
+        ours |= {"KAKAOPAY_SECRET_KEY": "DEV" + "SANDBOX0" * 4 + "SANDB", "KAKAOPAY_CID": "TC0ONETIME"}
+        ours |= {"KAKAOPAY_API_URL": f"{pg}/kakaopay"}
+        ours |= {"PORTONE_STORE_ID": "store-sandbox", "PORTONE_CHANNEL_KEY": "channel-key-sandbox"}
+        ours |= {"PORTONE_API_SECRET": "sandbox", "PORTONE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        ours |= {"PORTONE_API_URL": f"{pg}/portone", "PORTONE_SDK_URL": f"{pg}/portone/v2/browser-sdk.js"}
+        ours |= {"SANDBOX_PORTONE_WEBHOOK_URL": f"{shop}/webhooks/portone"}
+        ours |= {"SANDBOX_PORTONE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        ours |= {"PORTONE_V1_IMP_KEY": "sandbox", "PORTONE_V1_IMP_SECRET": "sandbox"}
+        ours |= {"PORTONE_V1_IMP_CODE": "imp00000000", "PORTONE_V1_CHANNEL_KEY": "channel-key-sandbox"}
+        ours |= {"PORTONE_V1_API_URL": f"{pg}/portone_v1", "PORTONE_V1_SDK_URL": f"{pg}/portone_v1/v1/iamport.js"}
+        ours |= {"SANDBOX_PORTONE_V1_WEBHOOK_URL": f"{shop}/webhooks/portone_v1"}
         sandbox = ("uvicorn", "sandbox:app", "--log-level", "warning", *host, str(pg_port))
         programs.append(Program("가짜 PG", pg_port, "/_ledger", sandbox))
         payments = f"가짜 PG로 결제합니다. 진짜 돈은 움직이지 않습니다 ({pg}/_ledger)"
@@ -281,14 +296,26 @@ def proofs(*words: str) -> int:
     return run(PYTHON, "-m", "tests.proofs", *words)
 
 
+def mutants(*words: str) -> int:
+    set_up(LONG_LOCK)
+    say("돈을 다루는 코드를 한 곳씩 바꿔 봅니다: 한 시간쯤 걸리고, 결과는 docs/mutants.md에 적힙니다.")
+    return run(PYTHON, "-m", "tests.mutation", *words)
+
+
 def lock(*words: str) -> int:
     uv = find_uv()
     if not uv:
         sys.exit("uv를 설치하지 못했습니다 / uv could not be installed: see astral.sh/uv")
-    return run(uv, *COMPILE, LOCK.name, *words) or run(uv, *COMPILE, DEV_LOCK.name, "--group=dev", *words)
+    for number, file in enumerate(LOCKS):
+        groups = ("--group=dev", "--group=long")[:number]
+        smaller = ("--constraint", LOCKS[number - 1].name) if number else ()
+        problem = run(uv, *COMPILE, file.name, *groups, *smaller, *words)
+        if problem:
+            return problem
+    return 0
 
 
-WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "lock": lock}
+WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "mutants": mutants, "lock": lock}
 
 
 def main(word: str = "", *words: str) -> int:

@@ -8,14 +8,18 @@ from sqlmodel import col, select
 from app import refunds
 from app.clock import now
 from app.desk import Approval
+from app.gateways import RefundAccount
 from app.models import Payment, Refund
+from app.seal import unseal
 from app.till import Refused, Till, find
 
 OWN = "자기가 요청한 환불은 승인할 수 없습니다. 다른 관리자에게 부탁해 주세요."
 DECIDED = "이미 처리된 요청입니다. 새로고침해서 확인해 주세요."
 
 
-async def ask(till: Till, order_id: str, *, amount: int | None, reason: str, by: str) -> Approval:
+async def ask(
+    till: Till, order_id: str, *, amount: int | None, reason: str, by: str, account: RefundAccount | None = None
+) -> Approval:
     """Ask for `amount` won, or all that is left. Raises Refused when another request waits for this payment."""
     try:
         async with till.db.write() as session:
@@ -23,7 +27,12 @@ async def ask(till: Till, order_id: str, *, amount: int | None, reason: str, by:
             assert payment.id is not None, "a payment with money is stored"
             amount = payment.remaining if amount is None else amount
             approval = Approval(
-                payment_id=payment.id, amount=amount, remaining=payment.remaining, reason=reason, asked_by=by
+                payment_id=payment.id,
+                amount=amount,
+                remaining=payment.remaining,
+                reason=reason,
+                account_sealed=refunds.sealed_for(till, payment, account),
+                asked_by=by,
             )
             session.add(approval)
             session.add(payment.tell("approval_asked", by, amount=amount, note=reason))
@@ -39,16 +48,21 @@ async def grant(till: Till, approval_id: int, *, amount: int, by: str) -> tuple[
     Raises Refused: one's own request, another amount than was asked for, refused by somebody, or stale.
     """
     payment, approval = await _decide(till, approval_id, by, granted=True, amount=amount)
-    return await refunds.refund(
+    sealed = approval.account_sealed
+    answer = await refunds.refund(
         till,
         payment.order_id,
         amount=approval.amount,
         reason=approval.reason,
         key=approval.key,
         by=by,
+        account=unseal(till.gateway_for(payment).settings, sealed) if sealed else None,
         shown=approval.remaining,
         approved=True,
     )
+    async with till.db.write() as session:  # the refund has a copy as long as it needs one
+        (await session.get_one(Approval, approval_id)).account_sealed = None
+    return answer
 
 
 async def refuse(till: Till, approval_id: int, *, by: str) -> Payment:
@@ -74,6 +88,7 @@ async def _decide(
             raise Refused("DECIDED", DECIDED)
         if not approval.decided_at:
             approval.decided_at, approval.decided_by, approval.granted = now(), by, granted
+            approval.account_sealed = approval.account_sealed if granted else None
             kind = "approval_given" if granted else "approval_refused"
             session.add(payment.tell(kind, by, amount=approval.amount))
     return payment, approval

@@ -105,7 +105,7 @@ def _why_not(till: Till, payment: Payment, busy: bool) -> str | None:
         return "이미 전액 환불되었습니다"
     if not payment.refundable:
         return "결제 완료된 결제가 아닙니다"
-    if payment.payment_method == "virtual_account":
+    if payment.needs_account:
         return "환불받을 계좌를 한 건씩 입력해야 합니다"
     if 0 < till.approval_above < payment.paid_amount:
         return "두 번째 사람의 승인이 있어야 하는 금액입니다"

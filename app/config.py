@@ -24,7 +24,7 @@ class Settings:
     app_env: str
     """`development` (default) or `production`, where weak keys, demo accounts and the sandbox are refused."""
     secret_key: Secret
-    """Signs the session cookie. At least 32 characters in production."""
+    """Signs the session cookie and seals the accounts of open refunds. At least 32 characters in production."""
     base_url: str
     """The public origin, without a slash at its end; return URLs are built from it."""
     database_url: str = field(repr=False)
@@ -34,6 +34,24 @@ class Settings:
     toss_secret_key: Secret
     toss_api_url: str
     toss_sdk_url: str
+
+    kakaopay_secret_key: Secret
+    kakaopay_cid: str
+    kakaopay_api_url: str
+    portone_store_id: str
+    portone_channel_key: str
+    portone_api_secret: Secret
+    portone_webhook_secret: Secret
+    """One `whsec_…`, or two with a comma while they rotate; without one, webhooks are not checked, only looked into."""
+    portone_api_url: str
+    portone_sdk_url: str
+
+    portone_v1_imp_key: str
+    portone_v1_imp_secret: Secret
+    portone_v1_imp_code: str
+    portone_v1_channel_key: str
+    portone_v1_api_url: str
+    portone_v1_sdk_url: str
 
     refund_approval_above: int
     """Whole won of one payment given back above which a second person must agree; 0 = off."""
@@ -67,7 +85,15 @@ class Settings:
                 "SECRET_KEY가 없거나 약합니다. 32자 이상의 무작위 값을 넣어 주세요: "
                 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
-        for name, url in (("TOSS_API_URL", self.toss_api_url), ("TOSS_SDK_URL", self.toss_sdk_url)):
+        for name, url in (
+            ("TOSS_API_URL", self.toss_api_url),
+            ("TOSS_SDK_URL", self.toss_sdk_url),
+            ("KAKAOPAY_API_URL", self.kakaopay_api_url),
+            ("PORTONE_API_URL", self.portone_api_url),
+            ("PORTONE_SDK_URL", self.portone_sdk_url),
+            ("PORTONE_V1_API_URL", self.portone_v1_api_url),
+            ("PORTONE_V1_SDK_URL", self.portone_v1_sdk_url),
+        ):
             if urlsplit(url).scheme != "https":
                 raise Misconfigured(f"{name}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
         if urlsplit(self.base_url).scheme != "https":
@@ -102,6 +128,21 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
         toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
         refund_approval_above=approval_above,
+        kakaopay_secret_key=Secret(config("KAKAOPAY_SECRET_KEY", default="")),
+        kakaopay_cid=config("KAKAOPAY_CID", default=""),
+        kakaopay_api_url=config("KAKAOPAY_API_URL", default="https://open-api.kakaopay.com").rstrip("/"),
+        portone_store_id=config("PORTONE_STORE_ID", default=""),
+        portone_channel_key=config("PORTONE_CHANNEL_KEY", default=""),
+        portone_api_secret=Secret(config("PORTONE_API_SECRET", default="")),
+        portone_webhook_secret=Secret(config("PORTONE_WEBHOOK_SECRET", default="")),
+        portone_api_url=config("PORTONE_API_URL", default="https://api.portone.io").rstrip("/"),
+        portone_sdk_url=config("PORTONE_SDK_URL", default="https://cdn.portone.io/v2/browser-sdk.js"),
+        portone_v1_imp_key=config("PORTONE_V1_IMP_KEY", default=""),
+        portone_v1_imp_secret=Secret(config("PORTONE_V1_IMP_SECRET", default="")),
+        portone_v1_imp_code=config("PORTONE_V1_IMP_CODE", default=""),
+        portone_v1_channel_key=config("PORTONE_V1_CHANNEL_KEY", default=""),
+        portone_v1_api_url=config("PORTONE_V1_API_URL", default="https://api.iamport.kr").rstrip("/"),
+        portone_v1_sdk_url=config("PORTONE_V1_SDK_URL", default="https://cdn.iamport.kr/v1/iamport.js"),
         pg_timeout=seconds("PG_TIMEOUT", 20),
         settle_after=seconds("SETTLE_AFTER", 60),
         reconcile_every=seconds("RECONCILE_EVERY", 30),

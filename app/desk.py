@@ -39,6 +39,7 @@ class Approval(SQLModel, table=True):
     amount: int  # whole won
     remaining: int  # whole won that were left when it was asked for: with less, nothing is given back
     reason: str
+    account_sealed: str | None = None  # where a deposit goes back to, encrypted; erased once it is decided
     asked_by: str
     asked_at: datetime = Field(default_factory=now)
     decided_by: str | None = None

@@ -48,6 +48,11 @@ def _won(value: Any) -> Any:
     return re.sub(r"[₩,\s원]", "", unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
 
 
+def _account_number(value: Any) -> Any:
+    """People write 110-123-456789."""
+    return re.sub(r"[\s-]", "", unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
+
+
 Text = Annotated[str, BeforeValidator(_clean)]
 Phone = Annotated[Text, Field(max_length=20), AfterValidator(_digits)]
 Email = Annotated[Text, Field(max_length=254), AfterValidator(_email)]
@@ -169,6 +174,19 @@ class DecisionForm(Form):
 
     decision: Literal["grant", "refuse"]
     amount: Won
+
+
+class AccountForm(Form):
+    """Where a deposit goes back to."""
+
+    bank: Annotated[Text, Field(min_length=1, max_length=30)]
+    number: Annotated[str, BeforeValidator(_account_number), Field(pattern=r"^[0-9]{6,20}$")]
+    holder: Annotated[Text, Field(min_length=1, max_length=60)]
+    sentences = {
+        "bank": "환불받을 은행을 골라 주세요.",
+        "number": "계좌번호를 숫자로 입력해 주세요. 예: 110-123-456789",
+        "holder": "예금주 이름을 60자 이하로 입력해 주세요.",
+    }
 
 
 async def typed(request: Request) -> dict[str, str]:

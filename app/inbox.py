@@ -85,6 +85,8 @@ async def look(till: Till, order_id: str, actor: str = "webhook") -> None:
     try:
         if await settlement.lease(till, order_id):
             await settlement.settle(till, order_id, actor)
+        else:
+            till.stir.set()  # within a breath of the last question: the reconciler must not sleep over it
     except InDoubt as silence:
         log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from app import auth, bulk, gateways, reconciler
 from app.config import Misconfigured, Settings, read_settings
 from app.db import Database
-from app.guard import BodyLimit, CarefulHeaders, SameOrigin, careful_headers
+from app.guard import NO_QUERIES, BodyLimit, CarefulHeaders, SameOrigin, careful_headers
 from app.live import Live
 from app.routes import routes
 from app.routes.errors import handlers
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """Raises Misconfigured when these settings must not face the public."""
     settings = settings or read_settings()
     settings.check()
+    logging.getLogger("uvicorn.access").addFilter(NO_QUERIES)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:

@@ -64,6 +64,8 @@ MOVES: dict[str, dict[Status, Status]] = {
 
 # Seconds between two questions about one unsettled payment: quick while the buyer may be watching.
 CHECK_AFTER = (5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600)
+RARELY = timedelta(hours=6)
+DEPOSIT_MARGIN = timedelta(minutes=5)  # for clocks that disagree, and a bank that is slow to tell the PG
 
 ORDER_ID_ALPHABET = string.ascii_letters + string.digits
 
@@ -191,8 +193,14 @@ class Payment(SQLModel, table=True):
     refunded_at: datetime | None = None
 
     def check_later(self) -> None:
-        """Ask the PG again after a pause that grows with every question, and never end asking."""
+        """Ask the PG again after a pause that grows with every question, and never end asking.
+
+        A deposit is told by webhook, its deadline by nobody: until then rarely, and right after it.
+        """
         self.next_check_at = now() + timedelta(seconds=CHECK_AFTER[min(self.checks, len(CHECK_AFTER) - 1)])
+        over = self.deposit_due_at and self.deposit_due_at + DEPOSIT_MARGIN
+        if self.status == Status.WAITING and over and now() < over:
+            self.next_check_at = min(now() + RARELY, over)
 
     @property
     def remaining(self) -> int:
@@ -202,6 +210,11 @@ class Payment(SQLModel, table=True):
     @property
     def refundable(self) -> bool:
         return self.status == Status.COMPLETED and self.remaining > 0
+
+    @property
+    def needs_account(self) -> bool:
+        """Money that came in by hand goes back only to an account that the buyer names."""
+        return self.payment_method.endswith("virtual_account")
 
     @property
     def unsettled(self) -> bool:
@@ -256,6 +269,7 @@ class Refund(SQLModel, table=True):
     status: RefundStatus = Field(default=RefundStatus.REQUESTED, sa_type=_words(RefundStatus))
     requested_by: str
     attempt: int = 0  # raised when the PG has bound an error to our key
+    account_sealed: str | None = None  # where a deposit goes back to, encrypted; erased once the refund is closed
     pg_transaction_id: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None

@@ -85,9 +85,10 @@ async def start(till: Till, user: User, order: Order) -> Payment:
 async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect | Window:
     """What the browser does next; the same page of the PG again while it stays open. Raises Refused: no PG to go to."""
     if payment.pg_window:
-        kept = Redirect(**payment.pg_window | {"until": datetime.fromisoformat(payment.pg_window["until"])})
-        if kept.until and kept.until > now():
-            return kept
+        until = datetime.fromisoformat(payment.pg_window["until"])
+        if until > now():
+            kind = Redirect if "url" in payment.pg_window else Window
+            return kind(**payment.pg_window | {"until": until})
     gateway, circuit = till.gateway_for(payment), till.circuits[payment.gateway]
     try:
         step = await gateway.start(payment, return_url)
@@ -105,14 +106,14 @@ async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect
 
 async def _keep_window(till: Till, order_id: str, step: Redirect | Window) -> None:
     """What the PG calls this payment, before the browser can come back from there."""
-    if step.transaction_id is None:
+    if step.transaction_id is None and step.until is None:
         return
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         if payment.status != Status.PENDING:
             return
-        payment.pg_transaction_id = step.transaction_id
-        if isinstance(step, Redirect) and step.until:
+        payment.pg_transaction_id = step.transaction_id or payment.pg_transaction_id
+        if step.until:
             payment.pg_window = asdict(step) | {"until": step.until.isoformat()}
 
 

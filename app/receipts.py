@@ -1,10 +1,11 @@
 """What the PG says of a payment, written down: money first, then content, in one transaction."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import update
-from sqlmodel import col
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import refunds
@@ -19,15 +20,24 @@ log = logging.getLogger(__name__)
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
 # It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
 APPROVAL_WINDOW = timedelta(minutes=45)
+CANCELED_AT_PG = "CANCELED_AT_PG"
+RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
 
 
-async def write(till: Till, order_id: str, receipt: Receipt, actor: str) -> Payment:
-    """Bring our row to what the PG says, in one transaction, and give back what we cannot deliver."""
+async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, asked_at: Status | None = None) -> Payment:
+    """Bring our row to what the PG says, in one transaction, and give back what we cannot deliver.
+
+    `asked_at` is where the payment stood when the PG was asked: a deposit can be taken back only where it was in.
+    """
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         was = payment.status
         payment.awaiting_answer = False
-        event = _move_to(payment, receipt, actor)
+        taken_back = receipt.status in ("waiting", "expired") and asked_at == payment.status == Status.COMPLETED
+        if taken_back:
+            event = await _return(session, payment, receipt, actor)
+        else:
+            event = _move_to(payment, receipt, actor, till.gateway_for(payment).sentence)
         if event:
             session.add(event)
         completed = event is not None and event.kind == "completed"
@@ -49,7 +59,7 @@ async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:
         await session.exec(unread.values(handled_at=now()))
 
 
-def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
+def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[[str], str]) -> Event | None:
     kind = {
         "paid": "completed",
         "waiting": "waiting",
@@ -63,7 +73,24 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str) -> Event | None:
         return None
     if kind in ("completed", "waiting"):
         return _take(payment, receipt, kind, actor)
-    return payment.move(kind, actor, failure_code=receipt.code, failure_message=receipt.message)
+    code, why = receipt.code, sentence(receipt.code) if receipt.code else receipt.message
+    if receipt.canceled:
+        code, why = (
+            CANCELED_AT_PG,
+            f"결제사에서 취소되어 ₩{receipt.paid - receipt.left:,}을 모두 돌려드렸습니다.",
+        )
+    return payment.move(kind, actor, failure_code=code, failure_message=why)
+
+
+async def _return(session: AsyncSession, payment: Payment, receipt: Receipt, actor: str) -> Event | None:
+    """The bank has taken the deposit back: nothing is paid any more, and the prompt closes."""
+    if payment.refunded_amount or not payment.needs_account:
+        log.error("%s: PG가 받은 돈을 받지 않았다고 합니다", payment.order_id)
+        return None
+    await refunds.revoke(session, payment)
+    _keep_account(payment, receipt)
+    nothing = {"completed_at": None, "paid_amount": 0}
+    return payment.move("returned", actor, failure_code="DEPOSIT_RETURNED", failure_message=RETURNED, **nothing)
 
 
 def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | None:
@@ -74,10 +101,8 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
         if not payment.can("doubted"):
             return None
         return payment.move("doubted", actor, failure_code="ORDER_MISMATCH", failure_message=f"PG: {said}")
-    paid, account = kind == "completed", receipt.account
-    if account:
-        payment.account_bank, payment.account_number = account.bank, account.number
-        payment.account_holder, payment.deposit_due_at = account.holder, account.due
+    _keep_account(payment, receipt)
+    paid = kind == "completed"
     return payment.move(
         kind,
         actor,
@@ -91,9 +116,14 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
     )
 
 
+def _keep_account(payment: Payment, receipt: Receipt) -> None:
+    if account := receipt.account:
+        payment.account_bank, payment.account_number = account.bank, account.number
+        payment.account_holder, payment.deposit_due_at = account.holder, account.due
+
+
 async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status, receipt: Receipt) -> Refund | None:
     """Unlock the prompt; when we cannot keep the money for it, a whole refund instead, once, with the reason."""
-    assert payment.id is not None, "a completed payment is stored"
     if receipt.left <= 0:
         return None  # all of it went back already
     if payment.paid_amount != payment.amount:
@@ -103,6 +133,23 @@ async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Sta
     elif await owned(session, payment.user_id, payment.prompt_id):
         reason = "이미 보유한 상품이라 자동 환불"
     else:
-        session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
+        await _unlock(session, payment)
+        return None
+    if payment.needs_account:
+        session.add(payment.tell("refund_owed", "system", amount=payment.paid_amount, note=reason))
         return None
     return await refunds.reserve(till, session, payment, payment.paid_amount, reason, refunds.UNDELIVERABLE, "system")
+
+
+async def _unlock(session: AsyncSession, payment: Payment) -> None:
+    """One payment is one purchase: a deposit that comes in again opens the same one again."""
+    assert payment.id is not None, "a completed payment is stored"
+    query = select(Purchase).where(col(Purchase.payment_id) == payment.id)
+    if purchase := (await session.exec(query)).one_or_none():
+        purchase.revoked_at = None
+    else:
+        session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
+    same = (col(Payment.user_id) == payment.user_id, col(Payment.prompt_id) == payment.prompt_id)
+    waiting = select(Payment).where(*same, col(Payment.status) == Status.WAITING)
+    for other in (await session.exec(waiting.with_for_update(skip_locked=True))).all():
+        other.next_check_at = now()  # the reconciler closes their accounts

@@ -4,6 +4,7 @@ Several workers may run it at once, and `python -m app reconcile` beside them: a
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,10 +13,11 @@ from sqlalchemy import update
 from sqlmodel import col, func, select
 
 from app.clock import now
+from app.deposits import close_owned
 from app.gateways import InDoubt
 from app.models import Payment
 from app.settlement import lease, settle
-from app.till import Till
+from app.till import Refused, Till
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +60,12 @@ async def _take_up(till: Till, order_id: str, early: bool, answered: set[str]) -
     try:
         if not await lease(till, order_id, early=early):
             return None
-        payment = await settle(till, order_id, "reconciler")
+        payment = await close_owned(till, await settle(till, order_id, "reconciler"))
         if not payment.awaiting_answer and payment.gateway not in answered:
             answered.add(payment.gateway)
             await _wake(till, payment.gateway)
         return payment
-    except InDoubt as silence:
+    except (InDoubt, Refused) as silence:
         log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
     except Exception:
         log.exception("%s: 대사하지 못했습니다", order_id)
@@ -83,7 +85,9 @@ async def keep_reconciling(till: Till, every: float) -> None:
     passes: set[asyncio.Task[list[Payment]]] = set()
     while True:
         try:
-            await asyncio.sleep(await _pause(till, every))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(till.stir.wait(), await _pause(till, every))
+            till.stir.clear()
             if len(passes) < AT_ONCE:  # a PG that hangs must not hold up the next look
                 passes.add(task := asyncio.create_task(reconcile(till)))
                 task.add_done_callback(passes.discard)

@@ -8,8 +8,9 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import now
-from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt
+from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount
 from app.models import Payment, Purchase, Refund, RefundStatus
+from app.seal import seal, unseal
 from app.till import Refused, Till, find, rest
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
@@ -27,14 +28,16 @@ async def refund(
     reason: str,
     key: str,
     by: str,
+    account: RefundAccount | None = None,
     shown: int | None = None,
     approved: bool = False,
 ) -> tuple[Payment, Refund]:
     """Give `amount` won back, or all that is left. One `key` is one refund, however often it is pressed.
 
-    `shown` is what was left, in won, when somebody decided on it; `approved` says that two people did. Raises Refused:
-    not refundable, more than is left, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED),
-    or a key that was used for something else.
+    A deposit needs the `account` it goes back to; anything else takes none. `shown` is what was left, in won, when
+    somebody decided on it; `approved` says that two people did. Raises Refused: not refundable, more than is left, a
+    wrong account, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED), or a key that was
+    used for something else.
     """
     deadline = asyncio.get_running_loop().time() + till.patience
     pause = 0.02
@@ -45,10 +48,11 @@ async def refund(
             before = None if known else next(iter(await _refunds(session, payment, *OPEN)), None)
             if known is None:
                 wanted = _refundable(payment, amount, before, shown)
-                if not approved and 0 < till.approval_above < payment.refunded_amount + wanted:
-                    raise Refused("APPROVAL_REQUIRED", TWO_PEOPLE.format(till.approval_above), 403)
                 if before is None:
-                    entry = await reserve(till, session, payment, wanted, reason, key, by)
+                    sealed = sealed_for(till, payment, account)
+                    if not approved and 0 < till.approval_above < payment.refunded_amount + wanted:
+                        raise Refused("APPROVAL_REQUIRED", TWO_PEOPLE.format(till.approval_above), 403)
+                    entry = await reserve(till, session, payment, wanted, reason, key, by, sealed)
                     break
         if known is not None:
             if amount not in (None, known.amount):
@@ -74,15 +78,51 @@ def _refundable(payment: Payment, amount: int | None, before: Refund | None, sho
     return payment.remaining if amount is None else amount
 
 
+def sealed_for(till: Till, payment: Payment, account: RefundAccount | None) -> str | None:
+    """The account of a deposit, encrypted. Raises Refused when it is missing, of no use, or not asked for."""
+    if not payment.needs_account:
+        if account:
+            raise Refused("ACCOUNT_NOT_NEEDED", "결제한 수단으로 돌려주는 결제입니다. 환불 계좌를 빼 주세요.", 422)
+        return None
+    gateway = till.gateway_for(payment)
+    if account is None:
+        raise Refused(
+            "ACCOUNT_REQUIRED",
+            "입금받은 결제라 환불받을 계좌가 필요합니다. 은행, 계좌번호, 예금주를 입력해 주세요.",
+            422,
+        )
+    if account.bank not in gateway.banks:
+        raise Refused("UNKNOWN_BANK", f"환불할 수 없는 은행입니다. 쓸 수 있는 은행: {', '.join(gateway.banks)}", 422)
+    return seal(gateway.settings, account)
+
+
+def account_of(till: Till, payment: Payment, entry: Refund) -> RefundAccount | None:
+    """Where an open refund of a deposit goes. Raises Declined when SECRET_KEY has changed: it can be typed again."""
+    if entry.account_sealed is None:
+        return None
+    if account := unseal(till.gateway_for(payment).settings, entry.account_sealed):
+        return account
+    raise Declined("ACCOUNT_UNREADABLE", "환불 계좌를 읽을 수 없습니다. 계좌를 다시 입력해 환불해 주세요.")
+
+
 async def reserve(
-    till: Till, session: AsyncSession, payment: Payment, amount: int, reason: str, key: str, by: str
+    till: Till,
+    session: AsyncSession,
+    payment: Payment,
+    amount: int,
+    reason: str,
+    key: str,
+    by: str,
+    account_sealed: str | None = None,
 ) -> Refund:
     """Under the payment's lock, so that no race can give back more than was paid."""
     assert payment.id is not None, "a payment with money is stored"
     payment.refunded_amount += amount
     # Should we die before the PG answers, the reconciler comes back to it.
     payment.next_check_at, payment.awaiting_answer = now() + timedelta(seconds=till.settle_after), True
-    entry = Refund(payment_id=payment.id, key=key, amount=amount, reason=reason, requested_by=by)
+    entry = Refund(
+        payment_id=payment.id, key=key, amount=amount, reason=reason, requested_by=by, account_sealed=account_sealed
+    )
     session.add(entry)
     session.add(payment.tell("refund_requested", by, amount=amount, note=reason))
     await session.flush()
@@ -97,7 +137,8 @@ async def send(till: Till, payment: Payment, entry: Refund, *, repeat: bool = Fa
     """
     gateway = till.gateway_for(payment)
     try:
-        receipt = await gateway.cancel(payment, entry, payment.remaining + entry.amount)
+        left = payment.remaining + entry.amount
+        receipt = await gateway.cancel(payment, entry, left, account_of(till, payment, entry))
     except Declined as no:
         stays_owed = no.why != "declined" and (repeat or entry.key == UNDELIVERABLE)
         if stays_owed:
@@ -144,6 +185,8 @@ async def _close(
         if entry.status == status:
             return payment, entry
         entry.status, entry.failure_code, entry.failure_message = status, code, message
+        if status not in OPEN:
+            entry.account_sealed = None
         session.add(payment.tell(f"refund_{status}", entry.requested_by, amount=entry.amount, note=code))
         if status == RefundStatus.FAILED:
             payment.refunded_amount -= entry.amount
@@ -170,6 +213,10 @@ async def _take_back(session: AsyncSession, payment: Payment) -> None:
     if sum(entry.amount for entry in done) < payment.paid_amount:
         return
     session.add(payment.move("refunded", done[-1].requested_by, refunded_at=now()))
+    await revoke(session, payment)
+
+
+async def revoke(session: AsyncSession, payment: Payment) -> None:
     query = select(Purchase).where(col(Purchase.payment_id) == payment.id, col(Purchase.revoked_at).is_(None))
     if purchase := (await session.exec(query)).one_or_none():
         purchase.revoked_at = now()

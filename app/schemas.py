@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.forms import Form, Id, Phone, Text, Won
+from app.forms import AccountForm, Form, Id, Phone, Text, Won
 from app.models import Payment, Purchase, Refund, RefundStatus, Status
 
 
@@ -38,9 +38,13 @@ class CompleteBody(Form):
 class RefundBody(Form):
     reason: Annotated[Text, Field(min_length=1, max_length=200)]
     amount: Won | None = Field(default=None, description="Whole won; without it, all that is left.")
+    refund_account: AccountForm | None = Field(
+        default=None, description="Where the money of a virtual account goes back to: needed there, refused elsewhere."
+    )
     sentences: ClassVar = {
         "reason": "reason은 1자 이상 200자 이하여야 합니다.",
         "amount": "amount는 1 이상의 정수여야 합니다.",
+        "refund_account": "refund_account에는 bank(은행 이름), number(숫자 6~20자), holder(예금주)가 모두 필요합니다.",
     }
 
 
@@ -109,6 +113,24 @@ class RefundOut(Answer):
         return cls.model_validate(refund)
 
 
+class AccountOut(Answer):
+    bank: str
+    number: str
+    holder: str
+    due: datetime | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> Self | None:
+        if payment.status != Status.WAITING or payment.account_number is None:
+            return None
+        return cls(
+            bank=payment.account_bank or "",
+            number=payment.account_number,
+            holder=payment.account_holder or "",
+            due=payment.deposit_due_at,
+        )
+
+
 class RedirectOut(Answer):
     redirect: str
 
@@ -129,6 +151,7 @@ class PreparedOut(Answer):
 class CompletedOut(Answer):
     payment: PaymentOut
     purchase: PurchaseOut | None = None
+    account: AccountOut | None = Field(default=None, description="The virtual account that waits for its deposit.")
 
 
 class RefundedOut(Answer):
@@ -138,6 +161,7 @@ class RefundedOut(Answer):
 
 class OnePaymentOut(Answer):
     payment: PaymentOut
+    account: AccountOut | None = Field(default=None, description="The virtual account that waits for its deposit.")
 
 
 class PaymentsOut(Answer):

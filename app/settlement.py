@@ -4,7 +4,7 @@ The return page, the webhook, the buyer who looks again, the operator's repair a
 """
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app import payments, receipts, refunds
 from app.clock import now
@@ -13,6 +13,8 @@ from app.models import Payment, Status
 from app.till import BREATH, Till, find
 
 log = logging.getLogger(__name__)
+
+DEPOSIT_LOOK = timedelta(minutes=1)
 
 
 async def settle(till: Till, order_id: str, actor: str) -> Payment:
@@ -24,7 +26,7 @@ async def settle(till: Till, order_id: str, actor: str) -> Payment:
     if receipt.status == "authenticated" and payment.status in (Status.CONFIRMING, Status.IN_DOUBT):
         # Our confirm never arrived, or its answer got lost: the same key brings the first answer, or makes the first.
         return await payments.ask_to_confirm(till, payment, actor, repeat=True)
-    payment = await receipts.write(till, order_id, receipt, actor)
+    payment = await receipts.write(till, order_id, receipt, actor, asked_at=payment.status)
     return await refunds.settle(till, payment, receipt, asked_for, actor)
 
 
@@ -52,10 +54,16 @@ def breath_after(payment: Payment) -> datetime:
 
 async def reopen(till: Till, payment: Payment, actor: str) -> Payment:
     """Somebody looks at an unsettled payment: ask the PG now, unless it was asked a moment ago."""
-    early = payment.status == Status.IN_DOUBT  # while we still wait for an answer, only when it is overdue
-    if payment.unsettled and await lease(till, payment.order_id, early=early):
+    if payment.unsettled and await lease(till, payment.order_id, early=_early(payment)):
         try:
             return await settle(till, payment.order_id, actor)
         except InDoubt as silence:
             log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", payment.order_id, silence.code)
     return payment
+
+
+def _early(payment: Payment) -> bool:
+    """While we still wait for an answer, only when it is overdue; a deposit that no webhook tells of, by the minute."""
+    if payment.status == Status.WAITING:
+        return (payment.checked_at or payment.created_at) + DEPOSIT_LOOK < now()
+    return payment.status == Status.IN_DOUBT

@@ -1,5 +1,6 @@
 """The till: what the verbs work with, how they find a row, and how they say no."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.circuit import Circuit
 from app.db import Database
-from app.gateways import Gateway, InDoubt
+from app.gateways import Gateway, InDoubt, Method
 from app.models import Payment, Purchase, Refund, RefundStatus, Webhook
 
 BREATH = timedelta(seconds=2)
@@ -33,6 +34,8 @@ class Till:
     gateways: Mapping[str, Gateway]
     circuits: Mapping[str, Circuit] = field(default_factory=lambda: defaultdict(Circuit))
     """By the name of the gateway."""
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something has become due sooner than this process's reconciler expects."""
     settle_after: float = 60
     """Seconds before the reconciler takes up an unsettled payment."""
     approval_above: int = 0
@@ -46,6 +49,11 @@ class Till:
             return self.gateways[payment.gateway]
         except KeyError:
             raise InDoubt("GATEWAY_NOT_CONFIGURED", f"{payment.gateway}의 키가 설정되어 있지 않습니다.") from None
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """Every way to pay, in the order in which people look for it."""
+        return {key: method for gateway in self.gateways.values() for key, method in gateway.methods.items()}
 
     def gateway_of_method(self, payment_method: str) -> Gateway | None:
         return next((gateway for gateway in self.gateways.values() if payment_method in gateway.methods), None)

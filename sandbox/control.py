@@ -74,7 +74,9 @@ async def faults(request: Request) -> Response:
 async def fault(request: Request) -> Response:
     """One fault, or a list of them that strike one after the other."""
     world, pg, call = world_of(request), request.path_params["pg"], request.path_params["call"]
-    if pg not in world.gateways or call not in world.gateways[pg].calls:
+    if gateway := world.gateways.get(pg):
+        call = gateway.aliases.get(call, call)
+    if gateway is None or call not in gateway.calls:
         return wrong(f"no such call: {pg}/{call}", 404)
     if request.method == "DELETE":
         world.faults.clear(f"{pg}/{call}")

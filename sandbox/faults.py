@@ -100,7 +100,7 @@ async def spoil(request: Request, fault: Fault, answer: Response | None, refuse:
         case "reset":
             return Broken(request, reset=True)
         case "half_body":
-            return Broken(request, reset=False, half=answer or refuse("FAILED_INTERNAL_SYSTEM_PROCESSING"))
+            return Broken(request, reset=False, half=answer or HTMLResponse(HTML, 502))
         case "html":
             return HTMLResponse(HTML, fault.status or 502)
         case "status":

@@ -18,6 +18,7 @@ class Entry:
     confirms: int
     cancels: list[dict[str, Any]]
     calls: dict[str, int]
+    deposited: bool = False  # by hand, so that the bank may take it back
 
 
 def order(entries: list[Entry]) -> dict[str, Any]:

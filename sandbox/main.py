@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import control, toss
+from sandbox import control, kakaopay, portone, portone_v1, toss
 from sandbox.world import World
 
 STATIC = Path(__file__).parent / "static"
@@ -43,7 +43,9 @@ def create_app(state: Path | str | None = None) -> Starlette:
     """`state` names the file that keeps everything; without one (and without SANDBOX_STATE) memory does."""
     path = state or os.environ.get("SANDBOX_STATE")
     world = World(Path(path) if path else None)
-    its_toss = toss.Toss(world)
+    its_toss, its_kakaopay = toss.Toss(world), kakaopay.KakaoPay(world)
+    portone.PortOne(world)
+    portone_v1.PortOneV1(world)
     world.load()
 
     @contextlib.asynccontextmanager
@@ -57,9 +59,16 @@ def create_app(state: Path | str | None = None) -> Starlette:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Starlette(
-        routes=[*control.routes, toss.routes, Mount("/_static", StaticFiles(directory=STATIC))],
+        routes=[
+            *control.routes,
+            toss.routes,
+            kakaopay.routes,
+            portone.routes,
+            portone_v1.routes,
+            Mount("/_static", StaticFiles(directory=STATIC)),
+        ],
         middleware=[Middleware(Keep, world=world)] if world.path else [],
         lifespan=lifespan,
     )
-    app.state.world, app.state.toss = world, its_toss
+    app.state.world, app.state.toss, app.state.kakaopay = world, its_toss, its_kakaopay
     return app

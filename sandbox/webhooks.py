@@ -4,13 +4,14 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
 from sandbox.clock import Clock, kst
 
 
+@runtime_checkable
 class Sender(Protocol):
     """A PG's manners: its headers, what it takes for success, after how many seconds it tries again."""
 

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import httpx
 
@@ -20,9 +20,13 @@ from sandbox.webhooks import Outbox, Sender
 SWEEP_EVERY = 1.0  # seconds; a webhook to send wakes the background much more often
 
 
-class Gateway(Sender, Protocol):
+class Gateway(Protocol):
+    """A pretend PG. One that sends webhooks is a Sender too."""
+
     name: str
     calls: tuple[str, ...]
+    aliases: ClassVar[Mapping[str, str]]
+    """A word that works at every PG -> what this one calls it: confirm, find, cancel, start."""
 
     def entries(self) -> Iterable[Entry]: ...
     def sweep(self) -> None: ...
@@ -36,7 +40,12 @@ class World:
         self.path = path
         self.clock, self.settings, self.switches, self.faults = Clock(), Settings(), Switches(), Faults()
         self.gateways: dict[str, Gateway] = {}
-        self.outbox = Outbox(self.clock, self.gateways.__getitem__)
+        self.outbox = Outbox(self.clock, self.sender)
+
+    def sender(self, name: str) -> Sender:
+        gateway = self.gateways[name]
+        assert isinstance(gateway, Sender), f"{name} sends no webhooks"
+        return gateway
 
     def entries(self) -> Iterable[Entry]:
         return (entry for gateway in self.gateways.values() for entry in gateway.entries())

@@ -119,6 +119,9 @@ def settings(database_url: str, sandbox: Sandbox) -> Settings:
             "TOSS_SECRET_KEY": "test_sk_sandbox",
             "TOSS_API_URL": f"{sandbox.url}/toss",
             "TOSS_SDK_URL": f"{sandbox.url}/toss/v2/standard",
+            "KAKAOPAY_SECRET_KEY": "DEV" + "HOUSE00000" * 3 + "HOUSE00",
+            "KAKAOPAY_CID": "TC0ONETIME",
+            "KAKAOPAY_API_URL": f"{sandbox.url}/kakaopay",
             "PG_TIMEOUT": "2",
             "RECONCILE_EVERY": "0",
         }
@@ -283,6 +286,8 @@ class Checkout:
 class Cashier:
     """Plays a buyer through the real forms and the real PG window."""
 
+    pg, method = "toss", "card"
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
@@ -297,8 +302,16 @@ class Cashier:
         assert page.status_code == 200, page.text
         return replace(checkout, payment_key=self.sandbox.open(steps_of(page.text), **changed))
 
+    def fault(self, call: str, kind: str, **more: Any) -> None:
+        """As sandbox.fault, at the PG of this cashier."""
+        self.sandbox.fault(call, kind, self.pg, **more)
+
+    def handed(self, checkout: Checkout) -> str:
+        """What the PG handed the browser."""
+        return checkout.payment_key
+
     def press(self, checkout: Checkout, button: str = "authenticate") -> Checkout:
-        back = self.sandbox.press(checkout.payment_key, button)
+        back = self.sandbox.press(checkout.payment_key, button, self.pg)
         return replace(checkout, back=back.removeprefix("http://testserver"))
 
     def authenticate(self, visitor: Visitor, prompt_id: int = story.PROMPT, button: str = "authenticate") -> Checkout:
@@ -323,6 +336,44 @@ class Cashier:
         return admin.part("POST", f"/admin/payments/{checkout.order_id}/refunds", data=data)
 
 
+class KakaoCashier(Cashier):
+    """The same purchase through KakaoPay: the browser goes straight to its waiting page."""
+
+    pg, method = "kakaopay", "kakao"
+
+    def order(self, visitor: Visitor, prompt_id: int = story.PROMPT, **changed: str) -> Checkout:
+        order = ORDER | {"payment_method": self.method, "prompt_id": str(prompt_id)} | changed
+        answer = visitor.post("/payments", data=order)
+        assert answer.status_code == 303, answer.text
+        tid = self.look(answer.headers["location"])
+        lines = self.sandbox.total()["orders"].items()
+        return Checkout(next(order_id for order_id, line in lines if tid in line["payments"]), tid)
+
+    def open(self, visitor: Visitor, checkout: Checkout, **changed: Any) -> Checkout:
+        """Once more: as long as it lives the same page opens."""
+        answer = visitor.get(f"{checkout.path}/window")
+        assert answer.status_code == 303, answer.text
+        return replace(checkout, payment_key=self.look(answer.headers["location"]))
+
+    def handed(self, checkout: Checkout) -> str:
+        return checkout.back.partition("pg_token=")[2]
+
+    def look(self, url: str) -> str:
+        """The waiting page; answers its tid."""
+        page = self.sandbox.http.get(url).raise_for_status()
+        return page.text.partition("/kakaopay/_window/")[2].partition("/")[0]
+
+
+CASHIERS = {kind.pg: kind for kind in (Cashier, KakaoCashier)}
+EVERY_PG = pytest.mark.parametrize(
+    ("database_url", "cashier"),
+    [("sqlite", "toss"), ("postgresql", "toss"), ("sqlite", "kakaopay")],
+    indirect=True,
+)
+"""Plays a test at every PG; on both databases at the first: what the others do differently is not in the database."""
+
+
 @pytest.fixture
-def cashier(sandbox: Sandbox) -> Cashier:
-    return Cashier(sandbox)
+def cashier(request: pytest.FixtureRequest, sandbox: Sandbox) -> Cashier:
+    """At Toss, unless the test says EVERY_PG."""
+    return CASHIERS[getattr(request, "param", "toss")](sandbox)

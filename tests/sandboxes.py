@@ -23,9 +23,9 @@ class Sandbox:
     def reset(self) -> None:
         self.http.delete("/_state").raise_for_status()
 
-    def fault(self, call: str, kind: str, **more: Any) -> None:
+    def fault(self, call: str, kind: str, pg: str = "toss", **more: Any) -> None:
         """The next `call` (confirm, find, cancel) goes wrong. `more`: when="before"|"after", times, status, code …"""
-        self.http.put(f"/_faults/toss/{call}", json={"kind": kind, **more}).raise_for_status()
+        self.http.put(f"/_faults/{pg}/{call}", json={"kind": kind, **more}).raise_for_status()
 
     def switch(self, **switches: Any) -> None:
         self.http.put("/_switches", json=switches).raise_for_status()
@@ -47,9 +47,9 @@ class Sandbox:
         answer = self.http.post("/toss/_open", json=request).raise_for_status()
         return str(answer.json()["paymentKey"])
 
-    def press(self, payment_key: str, button: str = "authenticate") -> str:
+    def press(self, payment_key: str, button: str = "authenticate", pg: str = "toss") -> str:
         """Press a button in the window; answers where the browser is sent."""
-        answer = self.http.post(f"/toss/_window/{payment_key}/{button}")
+        answer = self.http.post(f"/{pg}/_window/{payment_key}/{button}")
         return str(answer.headers["location"])
 
 

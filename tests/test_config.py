@@ -18,6 +18,11 @@ PRODUCTION = {
     "DATABASE_URL": "postgresql://shop:open-sesame@db.example/shop",
     "TOSS_CLIENT_KEY": "live_ck_1",
     "TOSS_SECRET_KEY": "live_sk_1",
+    "KAKAOPAY_SECRET_KEY": "PRDKAKAOSECRET",
+    "KAKAOPAY_CID": "C012345678",
+    "PORTONE_API_SECRET": "portone-secret-1",
+    "PORTONE_WEBHOOK_SECRET": "whsec_1",
+    "PORTONE_V1_IMP_SECRET": "imp-secret-1",
 }
 
 
@@ -31,6 +36,21 @@ def test_every_setting_of_the_contract_is_read() -> None:
         "TOSS_SECRET_KEY": "sk",
         "TOSS_API_URL": "https://api.example/",
         "TOSS_SDK_URL": "https://sdk.example/v2",
+        "KAKAOPAY_SECRET_KEY": "KP",
+        "KAKAOPAY_CID": "TC0ONETIME",
+        "KAKAOPAY_API_URL": "https://kakao.example/",
+        "PORTONE_STORE_ID": "store-1",
+        "PORTONE_CHANNEL_KEY": "channel-key-1",
+        "PORTONE_API_SECRET": "ps",
+        "PORTONE_WEBHOOK_SECRET": "whsec_1",
+        "PORTONE_API_URL": "https://portone.example/",
+        "PORTONE_SDK_URL": "https://sdk.example/portone.js",
+        "PORTONE_V1_IMP_KEY": "ik",
+        "PORTONE_V1_IMP_SECRET": "is",
+        "PORTONE_V1_IMP_CODE": "imp1",
+        "PORTONE_V1_CHANNEL_KEY": "channel-key-2",
+        "PORTONE_V1_API_URL": "https://v1.example/",
+        "PORTONE_V1_SDK_URL": "https://sdk.example/imp.js",
         "PG_TIMEOUT": "3.5",
         "SETTLE_AFTER": "7",
         "RECONCILE_EVERY": "0",
@@ -38,6 +58,9 @@ def test_every_setting_of_the_contract_is_read() -> None:
     expected: dict[str, Any] = {name.lower(): value for name, value in given.items()} | {
         "base_url": "https://shop.example",
         "toss_api_url": "https://api.example",
+        "kakaopay_api_url": "https://kakao.example",
+        "portone_api_url": "https://portone.example",
+        "portone_v1_api_url": "https://v1.example",
         "pg_timeout": 3.5,
         "settle_after": 7.0,
         "reconcile_every": 0.0,
@@ -55,6 +78,11 @@ def test_without_settings_it_is_a_shop_on_localhost_without_a_pg() -> None:
     assert str(settings.database_url).startswith("sqlite:///")
     assert settings.toss_api_url == "https://api.tosspayments.com"
     assert settings.toss_sdk_url == "https://js.tosspayments.com/v2/standard"
+    assert settings.kakaopay_api_url == "https://open-api.kakaopay.com"
+    assert settings.portone_api_url == "https://api.portone.io"
+    assert settings.portone_v1_api_url == "https://api.iamport.kr"
+    assert settings.portone_v1_sdk_url == "https://cdn.iamport.kr/v1/iamport.js"
+    assert settings.portone_sdk_url == "https://cdn.portone.io/v2/browser-sdk.js"
     assert (settings.pg_timeout, settings.settle_after, settings.reconcile_every) == (20, 60, 30)
     settings.check()
 
@@ -74,7 +102,8 @@ def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPat
 def test_no_secret_is_shown() -> None:
     settings = read_settings(PRODUCTION)
     shown = f"{settings!r} {settings}"
-    for secret in (STRONG, "live_sk_1", "open-sesame"):
+    secrets = "live_sk_1", "open-sesame", "PRDKAKAOSECRET", "portone-secret-1", "whsec_1", "imp-secret-1"
+    for secret in (STRONG, *secrets):
         assert secret not in shown, secret
 
 
@@ -89,6 +118,11 @@ def test_no_secret_is_shown() -> None:
         ({"TOSS_API_URL": "http://localhost:9000/toss"}, "TOSS_API_URL"),
         ({"TOSS_SDK_URL": "http://localhost:9000/toss/v2/standard"}, "TOSS_SDK_URL"),
         ({"TOSS_API_URL": "api.tosspayments.com"}, "TOSS_API_URL"),
+        ({"KAKAOPAY_API_URL": "http://localhost:9000/kakaopay"}, "KAKAOPAY_API_URL"),
+        ({"PORTONE_API_URL": "http://localhost:9000/portone"}, "PORTONE_API_URL"),
+        ({"PORTONE_V1_API_URL": "http://localhost:9000/portone_v1"}, "PORTONE_V1_API_URL"),
+        ({"PORTONE_V1_SDK_URL": "http://localhost:9000/portone_v1/v1/iamport.js"}, "PORTONE_V1_SDK_URL"),
+        ({"PORTONE_SDK_URL": "http://localhost:9000/portone/v2/browser-sdk.js"}, "PORTONE_SDK_URL"),
     ],
 )
 def test_production_refuses_what_must_not_face_the_public(changed: dict[str, str], sentence: str) -> None:

@@ -1,12 +1,17 @@
 """What stands before every endpoint: writes only from our own pages, and headers that keep a browser careful."""
 
+import logging
+import threading
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+import httpx
 import pytest
+import uvicorn
 from sqlalchemy import update
 from sqlmodel import col
 from starlette.datastructures import Secret
@@ -334,6 +339,7 @@ def production(house: House, settings: Settings) -> Iterator[TestClient]:
         base_url="https://shop.example",
         toss_api_url="https://api.tosspayments.com",
         toss_sdk_url="https://js.tosspayments.com/v2/standard",
+        kakaopay_api_url="https://open-api.kakaopay.com",
     )
     with TestClient(create_app(changed), base_url="https://shop.example", follow_redirects=False) as client:
         yield client
@@ -349,7 +355,7 @@ def test_in_production_the_cookie_is_bound_to_https_and_this_host(production: Te
     assert production.get("/purchases").status_code == 200
     assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
     page = production.get("/payments/new?prompt_id=1")
-    assert "https://js.tosspayments.com" in policy(page)["form-action"]
+    assert {"https://js.tosspayments.com", "https://*.kakaopay.com"} <= {*policy(page)["form-action"]}
 
 
 def test_a_body_beyond_the_limit_is_refused(stranger: Visitor, admin: Visitor, paid: Checkout) -> None:
@@ -378,3 +384,21 @@ def test_pages_are_compressed_and_the_stream_is_not(admin: Visitor, paid: Checko
     assert stream.headers["content-type"].startswith("text/event-stream")
     assert "content-encoding" not in stream.headers
     assert stream.headers["x-accel-buffering"] == "no"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_access_log_keeps_no_query(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """`serve` writes none; whoever starts the app otherwise must not find a pg_token in it."""
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, access_log=True))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client() as client:
+        client.get(f"http://127.0.0.1:{port}/payments/A/return?pg_token=onlyonce", follow_redirects=False)
+    server.should_exit = True
+    thread.join()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "uvicorn.access"]
+    assert '"GET /payments/A/return HTTP/1.1" 404' in line

@@ -11,7 +11,7 @@ from app import reconciler
 from app.clock import now
 from app.till import find
 from tests import story
-from tests.conftest import Cashier, House, Visitor
+from tests.conftest import EVERY_PG, Cashier, House, Visitor
 from tests.fragments import assert_page, assert_problem, assert_row_redrawn, soup
 from tests.sandboxes import Sandbox
 
@@ -20,14 +20,15 @@ def complete(visitor: Visitor, order_id: str, payment_key: str, **more: object) 
     return visitor.post("/api/payment/complete", json={"order_id": order_id, "pg_transaction_id": payment_key, **more})
 
 
+@EVERY_PG
 def test_64_calls_that_complete_one_order_take_the_money_once_and_all_get_the_same_answer(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     checkout = cashier.authenticate(buyer)
-    sandbox.fault("confirm", "delay", seconds=0.3)
+    cashier.fault("confirm", "delay", seconds=0.3)
 
     with ThreadPoolExecutor(64) as crowd:
-        calls = [crowd.submit(complete, buyer, checkout.order_id, checkout.payment_key) for _ in range(64)]
+        calls = [crowd.submit(complete, buyer, checkout.order_id, cashier.handed(checkout)) for _ in range(64)]
         answers = [call.result() for call in calls]
 
     assert {answer.status_code for answer in answers} == {200}
@@ -37,18 +38,20 @@ def test_64_calls_that_complete_one_order_take_the_money_once_and_all_get_the_sa
     assert len(house.purchases(checkout.order_id)) == 1
 
 
+@EVERY_PG
 def test_the_return_page_and_the_api_together_take_the_money_once(
     house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     checkout = cashier.authenticate(buyer)
     with ThreadPoolExecutor(20) as crowd:
         pages = [crowd.submit(stranger.get, checkout.back) for _ in range(10)]
-        calls = [crowd.submit(complete, buyer, checkout.order_id, checkout.payment_key) for _ in range(10)]
+        calls = [crowd.submit(complete, buyer, checkout.order_id, cashier.handed(checkout)) for _ in range(10)]
         assert {page.result().status_code for page in pages} == {303}
         assert {call.result().status_code for call in calls} == {200}
     assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 1
 
 
+@EVERY_PG
 def test_of_ten_refunds_of_3000_on_10000_three_succeed(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
@@ -71,6 +74,7 @@ def test_of_ten_refunds_of_3000_on_10000_three_succeed(
     assert house.payment(checkout.order_id).status == "completed"
 
 
+@EVERY_PG
 def test_one_press_of_refund_that_arrives_ten_times_gives_the_money_back_once(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
@@ -170,6 +174,7 @@ def test_who_owns_the_prompt_is_not_offered_it_again(buyer: Visitor, cashier: Ca
     assert_page(again, "이미 보유한 프롬프트입니다", status=409)
 
 
+@EVERY_PG
 def test_back_after_success_never_shows_a_pay_button(buyer: Visitor, cashier: Cashier) -> None:
     checkout = cashier.buy(buyer)
     assert buyer.get(f"{checkout.path}/window").headers["location"] == checkout.path
@@ -177,6 +182,7 @@ def test_back_after_success_never_shows_a_pay_button(buyer: Visitor, cashier: Ca
     assert not [button for button in page.select("button, a.button") if "결제" in button.get_text()]
 
 
+@EVERY_PG
 def test_two_windows_for_one_prompt_charge_once(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
@@ -188,11 +194,12 @@ def test_two_windows_for_one_prompt_charge_once(
     assert sandbox.total()["charged"] == 10_000
 
 
+@EVERY_PG
 def test_a_second_window_is_not_confirmed_while_the_first_is_in_doubt(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     first, second = cashier.authenticate(buyer), cashier.authenticate(buyer)
-    sandbox.fault("confirm", "reset", when="after")
+    cashier.fault("confirm", "reset", when="after")
     buyer.get(first.back)
     assert house.payment(first.order_id).status == "in_doubt"
     assert_page(buyer.get(second.back), "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다", status=409)
@@ -200,6 +207,7 @@ def test_a_second_window_is_not_confirmed_while_the_first_is_in_doubt(
     assert house.payment(second.order_id).status == "pending"
 
 
+@EVERY_PG
 def test_a_second_return_does_not_charge_twice(buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> None:
     checkout = cashier.buy(buyer)
     assert buyer.get(checkout.back).headers["location"] == checkout.path
@@ -213,6 +221,7 @@ def test_another_transaction_for_a_settled_order_is_refused(buyer: Visitor, cash
     assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 1
 
 
+@EVERY_PG
 def test_a_phone_that_returns_into_a_browser_without_the_session_still_pays(
     house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier
 ) -> None:
@@ -224,15 +233,16 @@ def test_a_phone_that_returns_into_a_browser_without_the_session_still_pays(
     assert_page(buyer.get(checkout.path), story.BODY)
 
 
+@EVERY_PG
 @pytest.mark.parametrize("kind", ["reset", "status", "html", "half_body"])
 def test_a_pg_that_charges_and_goes_silent_leaves_a_doubt_that_the_reopened_page_settles(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, kind: str
 ) -> None:
     checkout = cashier.authenticate(buyer)
-    sandbox.fault("confirm", kind, when="after")
+    cashier.fault("confirm", kind, when="after")
     buyer.get(checkout.back)
     assert house.payment(checkout.order_id).status == "in_doubt"
-    sandbox.fault("find", "status", status=500)
+    cashier.fault("find", "status", status=500)
     page = assert_page(buyer.get(checkout.path), "결제를 확인하고 있습니다", "창을 닫아도 됩니다")
     assert "다시 결제하기" not in page.get_text()
     assert page.select_one("[hx-trigger='every 2s']"), "the page asks by itself"
@@ -242,11 +252,12 @@ def test_a_pg_that_charges_and_goes_silent_leaves_a_doubt_that_the_reopened_page
     assert sandbox.ledger(checkout.order_id)["confirms"] == 1
 
 
+@EVERY_PG
 def test_a_confirm_that_never_reached_the_pg_is_made_when_it_answers_again(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     checkout = cashier.authenticate(buyer)
-    sandbox.fault("confirm", "timeout", when="before", seconds=3)
+    cashier.fault("confirm", "timeout", when="before", seconds=3)
     buyer.get(checkout.back)
     assert house.payment(checkout.order_id).status == "in_doubt"
     long_ago(house, checkout.order_id)
@@ -255,11 +266,12 @@ def test_a_confirm_that_never_reached_the_pg_is_made_when_it_answers_again(
     assert sandbox.ledger(checkout.order_id)["confirms"] == 1
 
 
+@EVERY_PG
 def test_a_refund_without_an_answer_is_not_failed_and_is_not_paid_twice(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     checkout = cashier.buy(buyer)
-    sandbox.fault("cancel", "reset", when="after")
+    cashier.fault("cancel", "reset", when="after")
     answer = cashier.refund(admin, checkout, amount="3000")
     assert_row_redrawn(answer, checkout.order_id, "환불 확인 중", status="completed", code=202)
     assert "다시 누르지 마세요" in soup(answer.text).get_text()
@@ -270,6 +282,7 @@ def test_a_refund_without_an_answer_is_not_failed_and_is_not_paid_twice(
     assert sandbox.ledger(checkout.order_id)["refunded"] == 3000
 
 
+@EVERY_PG
 def test_refunding_everything_takes_the_prompt_back(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
 ) -> None:
@@ -295,6 +308,7 @@ def test_a_refund_that_the_pg_declines_gives_the_amount_free_again(
     assert_row_redrawn(cashier.refund(admin, checkout), checkout.order_id, status="refunded")
 
 
+@EVERY_PG
 def test_an_order_that_nobody_paid_expires_only_after_the_pg_was_asked(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
@@ -304,7 +318,7 @@ def test_an_order_that_nobody_paid_expires_only_after_the_pg_was_asked(
     assert house.payment(checkout.order_id).status == "pending", "the buyer may still be in the window"
 
     long_ago(house, checkout.order_id, created=timedelta(hours=1))
-    sandbox.fault("find", "status", status=500)
+    cashier.fault("find", "status", status=500)
     house.run(reconciler.reconcile, house.till)
     assert house.payment(checkout.order_id).status == "pending", "the PG has not answered"
 

@@ -32,6 +32,8 @@ TABLE = """
     payment_window        GET        /payments/{open}/window             303  200  404  404  404  404
     payment_window        PART       /payments/{open}/window             401  200  404  404  404  404
     payment_return        GET        /payments/{paid}/return             303  303  303  303  303  303
+    payment_cancel        POST       /payments/{open}/cancel             303  409  404  404  404  404
+    payment_cancel        PART-POST  /payments/{open}/cancel             401  409  404  404  404  404
     purchases             GET        /purchases                          303  200  200  200  200  200
     purchases             PART       /purchases                          401  200  200  200  200  200
     admin_payments        GET        /admin/payments                     303  403  403  200  200  200
@@ -41,6 +43,8 @@ TABLE = """
     admin_export          GET        /admin/payments.csv                 303  403  403  403  403  200
     admin_payment         GET        /admin/payments/{paid}              303  403  403  200  200  200
     admin_payment         PART       /admin/payments/{paid}              401  403  403  200  200  200
+    admin_cancel          POST       /admin/payments/{open}/cancel       303  403  403  403  409  409
+    admin_cancel          PART-POST  /admin/payments/{open}/cancel       401  403  403  403  409  409
     new_refund            GET        /admin/payments/{paid}/refunds/new  303  403  403  403  200  200
     new_refund            PART       /admin/payments/{paid}/refunds/new  401  403  403  403  200  200
     refunds               POST       /admin/payments/{paid}/refunds      303  403  403  403  303  303

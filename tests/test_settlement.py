@@ -213,7 +213,7 @@ def test_a_yes_that_the_pg_s_own_book_does_not_show_is_a_doubt(
     checkout = cashier.buy(buyer)
     payment = house.payment(checkout.order_id)
 
-    async def hollow(self: Toss, payment: Payment, refund: object, left: int) -> Receipt:
+    async def hollow(self: Toss, payment: Payment, refund: object, left: int, account: object) -> Receipt:
         return paid(payment, canceled=(Cancellation("t", 1),))
 
     monkeypatch.setattr(Toss, "cancel", hollow)
@@ -356,3 +356,18 @@ def test_an_answer_that_comes_second_does_not_claim_another_movement(
     told = [refund.pg_transaction_id for refund in house.refunds(checkout.order_id)]
     assert told == [given.transaction_id for given in receipt.canceled]
     assert house.payment(checkout.order_id).refunded_amount == sandbox.ledger(checkout.order_id)["refunded"] == 6000
+
+
+def test_a_buyer_whose_money_came_and_went_is_not_told_that_it_never_left(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """Taken and cancelled in the PG's console before we had heard of either."""
+    checkout = cashier.authenticate(buyer)
+    body = {"paymentKey": checkout.payment_key, "orderId": checkout.order_id, "amount": 10_000}
+    sandbox.http.post("/toss/v1/payments/confirm", auth=("test_sk_sandbox", ""), json=body).raise_for_status()
+    console_cancel(sandbox, checkout.payment_key)
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    text = buyer.get(checkout.path).text
+    assert "₩10,000을 모두 돌려드렸습니다" in text
+    assert "돈은 나가지 않았습니다" not in text

@@ -23,7 +23,7 @@ from tests.fragments import soup
 
 HERE = ROOT / "app" / "templates"
 NAMES = sorted(str(path.relative_to(HERE)) for path in HERE.rglob("*.html"))
-MACROS = {"_field.html", "_status.html"}
+MACROS = {"_choice.html", "_field.html", "_status.html"}
 FRAGMENTS = [name for name in NAMES if Path(name).name.startswith("_") and name not in MACROS]
 PAGES = [name for name in NAMES if not Path(name).name.startswith("_") and name != "layout.html"]
 SAMPLES = {"order_id": "A" * 24, "id": 1, "gateway": "toss"}
@@ -316,7 +316,11 @@ def test_nothing_is_inline() -> None:
 # ── fragments ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # What is not one element with an id of its own, and why.
-ANSWERS_IN_PARTS = {"admin/refunds/_done.html", "admin/refunds/_asked.html"}  # <hx-partial>s, each says where it goes
+ANSWERS_IN_PARTS = {
+    "admin/refunds/_done.html",
+    "admin/refunds/_asked.html",
+    "admin/payments/_canceled.html",
+}  # <hx-partial>s, each says where it goes
 ROWS = {"admin/payments/_rows.html"}  # several rows, each with an id
 INSIDE = {  # never swapped by itself: lives inside the element that is
     "admin/payments/_missed.html",

@@ -7,7 +7,7 @@ import sqlmodel.sql.sqltypes
 from alembic import op
 
 revision: str = "0b7269a5a4dc"
-down_revision: str | None = "f0ed04b6ea42"
+down_revision: str | None = "6c0d9a4e51b7"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("remaining", sa.Integer(), nullable=False),
         sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("account_sealed", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("asked_by", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("asked_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("decided_by", sqlmodel.sql.sqltypes.AutoString(), nullable=True),

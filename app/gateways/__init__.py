@@ -81,13 +81,21 @@ class Redirect:
         return self.mobile_url if self.mobile_url and re.search("Mobi|Android", user_agent) else self.url
 
 
+RETURN = "@return"
+
+
 @dataclass(frozen=True)
 class Window:
-    """The browser loads the PG's SDK and walks these steps: `[["TossPayments", key], ["payment", {...}], ...]`."""
+    """The browser loads the PG's SDK and walks these steps: `[["TossPayments", key], ["payment", {...}], ...]`.
+
+    A name with a dot begins anew at the SDK: `["PortOne.requestPayment", {...}]`. The word RETURN stands for a callback
+    that takes what it is told to the return URL. Until `until` (UTC) the same steps serve again.
+    """
 
     script: str
     steps: list[list[Any]]
     transaction_id: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -148,10 +156,12 @@ class Forged(Exception):
 
 @dataclass(frozen=True)
 class Method:
-    """A way to pay as the buyer sees it."""
+    """A way to pay as the buyer sees it. `mark` stands in for a logo, in the colours of `brand` (app.css: `is-…`)."""
 
     label: str
     hint: str = ""
+    brand: str = "plain"
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,10 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    place: ClassVar[int] = 9
+    """Where its methods stand in the order form: lower first."""
+    banks: ClassVar[tuple[str, ...]] = ()
+    """Whose accounts a deposit can go back to, in Korean; empty where there are no virtual accounts."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
     """The codes by which the PG's window says that the buyer closed it."""
     registry: ClassVar[list[type["Gateway"]]] = []
@@ -229,6 +243,16 @@ class Gateway(ABC):
         """A failure in a buyer's words, with the next step."""
 
 
+def method_label(payment_method: str) -> str:
+    """What people call a method, also one whose gateway has lost its keys; its own name when its file is gone."""
+    known = (kind.methods[payment_method] for kind in Gateway.registry if payment_method in kind.methods)
+    return next((method.label for method in known), payment_method)
+
+
+def gateway_label(name: str) -> str:
+    return next((kind.label for kind in Gateway.registry if kind.name == name), name)
+
+
 async def call(
     client: httpx.AsyncClient, method: str, url: str, *, seconds: float | None = None, **options: Any
 ) -> tuple[int, Any]:
@@ -257,4 +281,5 @@ def load(settings: Settings, client: httpx.AsyncClient) -> dict[str, Gateway]:
     """Every configured gateway by its name."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return {kind.name: kind(settings, client) for kind in Gateway.registry if kind.configured(settings)}
+    kinds = sorted(Gateway.registry, key=lambda kind: (kind.place, kind.name))
+    return {kind.name: kind(settings, client) for kind in kinds if kind.configured(settings)}

@@ -5,13 +5,14 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 from app.clock import KST
 from app.config import Settings
 from app.gateways import (
+    Account,
     Cancellation,
     Declined,
     Forged,
@@ -64,6 +65,33 @@ CODES: dict[Literal["declined", "try_again", "unknown", "configuration"], str] =
 AT_WORK = {"IDEMPOTENT_REQUEST_PROCESSING", "ALREADY_PROCESSING_REQUEST"}  # the first request will have its own answer
 CLASS_OF = {code: name for name, codes in CODES.items() for code in codes.split()}
 
+DEPOSIT_HOURS = 72  # for a virtual account; §1.2 allows 2160
+CASH_RECEIPT = {"type": "소득공제"}  # what the window offers first; the buyer may choose another
+
+# §1.2: what a method of ours is called at `requestPayment`: its `method`, and the options under its own key.
+ASKED: dict[str, dict[str, Any]] = {
+    "card": {"method": "CARD", "card": {"flowMode": "DEFAULT"}},
+    "tosspay": {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "TOSSPAY"}},
+    "naverpay": {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "NAVERPAY"}},
+    "transfer": {"method": "TRANSFER", "transfer": {"cashReceipt": CASH_RECEIPT}},
+    "virtual_account": {
+        "method": "VIRTUAL_ACCOUNT",
+        "virtualAccount": {"validHours": DEPOSIT_HOURS, "cashReceipt": CASH_RECEIPT},
+    },
+    "mobile": {"method": "MOBILE_PHONE"},
+}
+
+# §3.1: the two letters by which Toss knows a bank, and its name.
+BANKS = dict(
+    pair.split("=")
+    for pair in """
+        06=국민은행 88=신한은행 20=우리은행 81=하나은행 11=농협은행 03=기업은행 90=카카오뱅크 92=토스뱅크 89=케이뱅크
+        71=우체국 45=새마을금고 48=신협 23=SC제일은행 31=iM뱅크 32=부산은행 39=경남은행 34=광주은행 37=전북은행
+        35=제주은행 02=산업은행 07=수협은행 12=지역농축협 27=씨티은행 50=저축은행 54=HSBC 64=산림조합
+    """.split()
+)
+CODE_OF_BANK = {name: code for code, name in BANKS.items()}
+
 PAGE = 1000  # rows of the transaction list a call; §2.4 allows 5000
 
 # §3.2: Toss's word -> ours.
@@ -106,9 +134,15 @@ class Toss(Gateway):
     name = "toss"
     label = "토스페이먼츠"
     methods: ClassVar[Mapping[str, Method]] = {
-        "card": Method("카드·간편결제", "신용·체크카드, 토스페이, 네이버페이 등")
+        "card": Method("카드·간편결제", "신용·체크, 삼성페이 등", "card", "카드"),
+        "tosspay": Method("토스페이", "토스 앱으로 바로", "toss", "toss"),
+        "naverpay": Method("네이버페이", "네이버 앱으로 바로", "naver", "N pay"),
+        "transfer": Method("계좌이체", "내 계좌에서 바로", "bank", "이체"),
+        "virtual_account": Method("가상계좌", f"{DEPOSIT_HOURS // 24}일 안에 입금", "bank", "입금"),
+        "mobile": Method("휴대폰 결제", "통신 요금에 합산", "mobile", "휴대폰"),
     }
-    hands = "paymentKey"
+    hands, place = "paymentKey", 0
+    banks = tuple(CODE_OF_BANK)
     canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
 
     @classmethod
@@ -125,7 +159,7 @@ class Toss(Gateway):
     async def start(self, payment: Payment, return_url: str) -> Window:
         """§1.2: redirect mode. The customer key is anonymous: nothing of ours identifies the buyer there."""
         request = {
-            "method": "CARD",
+            **ASKED[payment.payment_method],
             "amount": {"currency": "KRW", "value": payment.amount},
             "orderId": payment.order_id,
             "orderName": payment.item_name[:100],
@@ -133,7 +167,6 @@ class Toss(Gateway):
             "failUrl": return_url,
             "customerName": payment.buyer_name[:100],
             "customerEmail": payment.buyer_email[:100],
-            "card": {"flowMode": "DEFAULT"},
         }
         if payment.buyer_phone:  # 8 to 15 digits, or nothing at all
             request["customerMobilePhone"] = payment.buyer_phone
@@ -163,9 +196,21 @@ class Toss(Gateway):
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
     ) -> Receipt:
         """§2.4. The amount is always said, so that a whole refund can never grow by what happened in between."""
-        body = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount, "refundableAmount": left}
-        path = f"/v1/payments/{quote(payment.pg_transaction_id or '', safe='')}/cancel"
-        return self._receipt(await self._ask("POST", path, key=refund.pg_key, json=body))
+        body: dict[str, Any] = {"cancelReason": refund.reason[:200], "cancelAmount": refund.amount}
+        body["refundableAmount"] = left
+        if account:
+            bank = CODE_OF_BANK[account.bank]
+            back_to = {"bank": bank, "accountNumber": account.number, "holderName": account.holder}
+            body["refundReceiveAccount"] = back_to
+        return self._receipt(await self._ask("POST", _cancel_path(payment), key=refund.pg_key, json=body))
+
+    async def withdraw(self, payment: Payment) -> Receipt:
+        """§2.4: whole, and without an account to refund to, so that Toss says no once the deposit is in.
+
+        No idempotency key: what a first request has closed, a second finds closed, and no error stays for 15 days.
+        """
+        body = {"cancelReason": "입금 전 주문 취소"}
+        return self._receipt(await self._ask("POST", _cancel_path(payment), json=body))
 
     async def find(self, payment: Payment) -> Receipt:
         """By the payment key once the buyer has brought one, else by our order id (§2.4)."""
@@ -251,23 +296,40 @@ class Toss(Gateway):
         """§3.1, tolerant of unknown fields and new words, strict about the ones that carry money. Raises InDoubt."""
         try:
             failure = answer.get("failure") or {}
+            waits = answer["status"] == "WAITING_FOR_DEPOSIT"
+            over = waits and answer["virtualAccount"].get("expired") is True
+            # §3.1: before the deposit nothing was approved, and what is called a cancel gave nothing back.
+            unpaid = answer["status"] == "CANCELED" and answer.get("virtualAccount") and not answer.get("approvedAt")
             return Receipt(
-                status=STANDING[answer["status"]],
+                status="expired" if over else STANDING[answer["status"]],  # §3.2: the word stays, the flag flips
                 order_id=answer["orderId"],
                 transaction_id=answer["paymentKey"],
-                paid=whole(answer["totalAmount"]),
+                paid=0 if unpaid else whole(answer["totalAmount"]),
                 currency=answer["currency"],
                 canceled=tuple(
                     Cancellation(cancel["transactionKey"], whole(cancel["cancelAmount"]))
-                    for cancel in answer.get("cancels") or ()
+                    for cancel in (() if unpaid else answer.get("cancels") or ())
                 ),
                 secret=answer.get("secret"),
                 receipt_url=(answer.get("receipt") or {}).get("url"),
                 code=failure.get("code"),
                 message=failure.get("message"),
+                account=_account(answer["virtualAccount"]) if waits else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+
+
+def _cancel_path(payment: Payment) -> str:
+    return f"/v1/payments/{quote(payment.pg_transaction_id or '', safe='')}/cancel"
+
+
+def _account(told: dict[str, Any]) -> Account:
+    """§3.1 `virtualAccount`. The deadline is Korean time where no offset is said."""
+    due = datetime.fromisoformat(told["dueDate"])
+    due = due if due.tzinfo else due.replace(tzinfo=KST)
+    bank = BANKS.get(told["bankCode"], f"은행 코드 {told['bankCode']}")
+    return Account(bank, str(told["accountNumber"]), str(told.get("customerName") or ""), due.astimezone(UTC))
 
 
 def _given_back(payment: dict[str, Any]) -> int | None:

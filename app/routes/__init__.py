@@ -4,6 +4,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
+from app.gateways import gateway_label, method_label
 from app.render import STATIC, environment
 from app.routes import (
     admin,
@@ -15,6 +16,7 @@ from app.routes import (
     operations,
     reconciliation,
     record,
+    refunding,
     sessions,
     shop,
     webhooks,
@@ -43,13 +45,15 @@ routes: list[BaseRoute] = [
     Route("/payments/{order_id:order_id}", checkout.show, name="payment"),
     Route("/payments/{order_id:order_id}/window", checkout.window, name="payment_window"),
     Route("/payments/{order_id:order_id}/return", checkout.come_back, name="payment_return"),
+    Route("/payments/{order_id:order_id}/cancel", checkout.cancel, methods=["POST"], name="payment_cancel"),
     Route("/purchases", library.index, name="purchases"),
     Route("/admin/payments", admin.index, name="admin_payments"),
     Route("/admin/payments/live", admin.live, name="admin_live"),
     Route("/admin/payments.csv", admin.export, name="admin_export"),
     Route("/admin/payments/{order_id:order_id}", record.show, name="admin_payment"),
-    Route("/admin/payments/{order_id:order_id}/refunds/new", admin.new_refund, name="new_refund"),
-    Route("/admin/payments/{order_id:order_id}/refunds", admin.create_refund, methods=["POST"], name="refunds"),
+    Route("/admin/payments/{order_id:order_id}/cancel", refunding.cancel, methods=["POST"], name="admin_cancel"),
+    Route("/admin/payments/{order_id:order_id}/refunds/new", refunding.new_refund, name="new_refund"),
+    Route("/admin/payments/{order_id:order_id}/refunds", refunding.create_refund, methods=["POST"], name="refunds"),
     Route("/admin/payments/{order_id:order_id}/notes", record.add_note, methods=["POST"], name="notes"),
     Route("/admin/payments/{order_id:order_id}/reveal", record.reveal, methods=["POST"], name="reveal"),
     Route("/admin/approvals", approvals.index, name="approvals"),
@@ -76,4 +80,4 @@ routes: list[BaseRoute] = [
     Mount("/static", StaticFiles(directory=STATIC), name="static"),
 ]
 
-environment.globals["path_for"] = Router(routes).url_path_for
+environment.globals.update(path_for=Router(routes).url_path_for, gateway_label=gateway_label, method_label=method_label)

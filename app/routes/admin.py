@@ -2,25 +2,20 @@
 
 import csv
 import io
-import secrets
 from collections.abc import AsyncIterator
-from typing import Any
 
-from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app import approvals, refunds
 from app.auth import admin_required, permission_required
 from app.clock import now
-from app.forms import MAX_ID, RefundForm, cleaned, typed
+from app.forms import MAX_ID
 from app.live import Stream, newest_event
-from app.models import Payment, Refund, RefundStatus, Status, User
-from app.render import SOURCES, kst, redirect, render, subject, wants_fragment, won
+from app.models import Payment, Status
+from app.render import kst, render, wants_fragment
 from app.roles import Permission
 from app.search import Filter, Page, latest_refunds, search
-from app.till import Refused, Till, find
+from app.till import Till
 
 BOM = "\ufeff"  # Excel reads Korean only with it
 
@@ -51,7 +46,7 @@ async def index(request: Request) -> Response:
         refunds=latest,
         after=after,
         statuses=list(Status),
-        methods={key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()},
+        methods=till.methods,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.
@@ -71,102 +66,6 @@ async def live(request: Request) -> Response:
 
 def _first(errors: dict[str, str]) -> str:
     return next(iter(errors.values()), "실시간 목록의 주소가 올바르지 않습니다. 새로고침해 주세요.")
-
-
-def blank_refund(payment: Payment, reason: str = "") -> dict[str, str]:
-    """A refund form no one has typed into; its key makes two presses of the button one refund."""
-    amount = f"{payment.remaining:,}" if payment.refundable else ""
-    return {"amount": amount, "reason": reason, "key": secrets.token_hex(16)}
-
-
-@permission_required(Permission.REFUND)
-async def new_refund(request: Request) -> Response:
-    till: Till = request.state.till
-    async with till.db.read() as session:
-        payment = await find(session, request.path_params["order_id"])
-    reason = cleaned(request.query_params.get("reason"))
-    known: dict[str, Any] = {"payment": payment, "typed": blank_refund(payment, reason), "errors": {}}
-    return render(request, "admin/refunds/new.html", "admin/refunds/_row.html", **known)
-
-
-@permission_required(Permission.REFUND)
-async def create_refund(request: Request) -> Response:
-    till: Till = request.state.till
-    order_id = request.path_params["order_id"]
-    values = {"amount": "", "reason": "", "key": ""} | await typed(request)
-    form, errors = RefundForm.read(values)
-    status, stale = 422, False
-    if form:
-        try:
-            payment, entry = await refunds.refund(
-                till,
-                order_id,
-                amount=form.amount,
-                reason=form.reason,
-                key=form.key,
-                by=request.state.user.email,
-                shown=form.remaining,
-            )
-        except Refused as refused:
-            if refused.status == 404:
-                raise
-            if refused.code == "APPROVAL_REQUIRED":
-                return await _ask(request, form)
-            errors, status = {"amount": str(refused)}, refused.status
-            stale = refused.code == "STALE"
-        else:
-            return await _refunded(request, payment, entry)
-    async with till.db.read() as session:
-        payment = await find(session, order_id)
-        if form and form.remaining and stale:
-            errors = {"amount": await _what_came_between(session, payment, form.remaining)}
-            if form.amount == form.remaining:  # "all", as it was offered: all is less now
-                values["amount"] = f"{payment.remaining:,}"
-    return render(
-        request,
-        "admin/refunds/new.html",
-        "admin/refunds/_row.html",
-        status=status,
-        payment=payment,
-        typed=values,
-        errors=errors,
-    )
-
-
-async def _ask(request: Request, form: RefundForm) -> Response:
-    """Above the limit, a refund becomes a question to a second person."""
-    order_id, by = request.path_params["order_id"], request.state.user.email
-    await approvals.ask(request.state.till, order_id, amount=form.amount, reason=form.reason, by=by)
-    if not wants_fragment(request):
-        return redirect(request, request.url_for("admin_payment", order_id=order_id).path)
-    message = "한 사람이 정할 수 있는 금액을 넘어 승인을 요청했습니다. 다른 관리자가 승인하면 환불됩니다."
-    return render(request, "admin/refunds/_asked.html", order_id=order_id, message=message, role="status", status=202)
-
-
-async def _what_came_between(session: AsyncSession, payment: Payment, shown: int) -> str:
-    """Why there is less left than the form showed."""
-    query = (
-        select(Refund, User.name)
-        .outerjoin(User, col(User.email) == col(Refund.requested_by))
-        .where(col(Refund.payment_id) == payment.id, col(Refund.status) != RefundStatus.FAILED)
-    )
-    last = (await session.exec(query.order_by(col(Refund.id).desc()).limit(1))).first()
-    if last is None or shown <= payment.remaining:
-        return f"그 사이 남은 금액이 {won(payment.remaining)}으로 바뀌었습니다."
-    entry, name = last
-    who = name or SOURCES.get(entry.requested_by, entry.requested_by)
-    deed = "환불함" if entry.status == RefundStatus.DONE else "환불 요청함"
-    return f"그 사이 {subject(who)} {won(shown - payment.remaining)} {deed} · 남은 금액 {won(payment.remaining)}"
-
-
-async def _refunded(request: Request, payment: Payment, entry: Refund) -> Response:
-    if not wants_fragment(request):
-        return redirect(request, request.url_for("admin_payment", order_id=payment.order_id).path)
-    till: Till = request.state.till
-    async with till.db.read() as session:
-        latest = await latest_refunds(session, [payment])
-    status = 402 if entry.status == RefundStatus.FAILED else 202 if entry.status != RefundStatus.DONE else 200
-    return render(request, "admin/refunds/_done.html", payment=payment, entry=entry, refunds=latest, status=status)
 
 
 @permission_required(Permission.EXPORT)

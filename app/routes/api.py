@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse, Response
 from app import auth, payments, refunds
 from app import openapi as description
 from app.forms import Form, WrongFields
-from app.gateways import Redirect
+from app.gateways import Redirect, RefundAccount
 from app.models import Payment, Prompt, Purchase, RefundStatus, Status, User
 from app.problems import problem
 from app.roles import Permission
 from app.routes.checkout import return_url
 from app.routes.errors import SENTENCES
 from app.schemas import (
+    AccountOut,
     CompleteBody,
     CompletedOut,
     OnePaymentOut,
@@ -125,7 +126,7 @@ async def complete(request: Request) -> Response:
             sentence = payment.failure_message or "결제되지 않았습니다. 새 주문으로 다시 결제해 주세요."
             return problem(status, code, sentence, payment=PaymentOut.of(payment).model_dump(mode="json"))
         case _:
-            return _answer(CompletedOut(payment=PaymentOut.of(payment)), 202)
+            return _answer(CompletedOut(payment=PaymentOut.of(payment), account=AccountOut.of(payment)), 202)
 
 
 async def _visible(request: Request, order_id: str) -> Payment:
@@ -164,6 +165,7 @@ async def refund(request: Request) -> Response:
         reason=body.reason,
         key=key,
         by=request.state.user.email,
+        account=RefundAccount(**body.refund_account.model_dump()) if body.refund_account else None,
     )
     answer = RefundedOut(payment=PaymentOut.of(payment), refund=RefundOut.of(entry))
     if entry.status == RefundStatus.FAILED:
@@ -174,7 +176,8 @@ async def refund(request: Request) -> Response:
 
 @signed_in
 async def show(request: Request) -> Response:
-    return _answer(OnePaymentOut(payment=PaymentOut.of(await _visible(request, request.path_params["order_id"]))))
+    payment = await _visible(request, request.path_params["order_id"])
+    return _answer(OnePaymentOut(payment=PaymentOut.of(payment), account=AccountOut.of(payment)))
 
 
 @admin_only

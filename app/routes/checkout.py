@@ -3,18 +3,19 @@
 from typing import Any
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app import payments, settlement
+from app import deposits, payments, settlement
 from app.auth import anyone, login_required
 from app.forms import OrderForm, typed
 from app.gateways import Redirect, Window
 from app.guard import window_headers
 from app.models import Payment, Prompt, Status
 from app.payments import Order
-from app.render import redirect, render
+from app.render import redirect, render, wants_fragment
 from app.till import Refused, Till, find, owned
 
 
@@ -54,7 +55,11 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
             raise HTTPException(404)
         if await owned(session, request.state.user.id, prompt.id) and status == 200:
             return redirect(request, request.url_for("prompt", id=prompt.id).path)
-    methods = {key: method for gateway in till.gateways.values() for key, method in gateway.methods.items()}
+        last = await _last_method(session, request.state.user.id)
+    closed = {key for name, gateway in till.gateways.items() if till.circuits[name].open for key in gateway.methods}
+    open_ones = [key for key in till.methods if key not in closed]
+    wanted = values.get("payment_method", last)
+    chosen = {"payment_method": wanted if wanted in open_ones else next(iter(open_ones), "")}
     return render(
         request,
         "payments/new.html",
@@ -62,11 +67,19 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         status=status,
         prompt=prompt,
         amount=prompt.price_for(request.state.user),
-        methods=methods,
+        methods=till.methods,
+        closed=closed,
         consent=payments.CONSENT,
-        typed={"buyer_name": "", "buyer_phone": "", "payment_method": next(iter(methods), ""), "agree": ""} | values,
+        typed={"buyer_name": "", "buyer_phone": "", "agree": ""} | values | chosen,
         errors=errors,
     )
+
+
+async def _last_method(session: AsyncSession, user_id: int) -> str | None:
+    """How this buyer has paid last, on whatever device."""
+    mine = (col(Payment.user_id) == user_id, col(Payment.completed_at).is_not(None))
+    query = select(Payment.payment_method).where(*mine).order_by(col(Payment.completed_at).desc())
+    return (await session.exec(query.limit(1))).first()
 
 
 def return_url(request: Request, payment: Payment) -> str:
@@ -107,6 +120,20 @@ async def come_back(request: Request) -> Response:
     return RedirectResponse(request.url_for("payment", order_id=order_id).path, 303)
 
 
+@login_required
+async def cancel(request: Request) -> Response:
+    """The buyer does not want the virtual account any more."""
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        payment = await find(session, request.path_params["order_id"])
+    if payment.user_id != request.state.user.id:
+        raise HTTPException(404)
+    payment = await deposits.withdraw(till, payment.order_id, "buyer")
+    if not wants_fragment(request):
+        return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
+    return await _payment(request, payment)
+
+
 @anyone
 async def show(request: Request) -> Response:
     """The payment as its buyer sees it. Whoever holds the order id may see how it stands; content needs the buyer."""
@@ -114,10 +141,15 @@ async def show(request: Request) -> Response:
     user = request.state.user
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
-    is_buyer = user is not None and payment.user_id == user.id
-    if user and not is_buyer and not user.is_admin:
+    if user and payment.user_id != user.id and not user.is_admin:
         raise HTTPException(404)
-    payment = await settlement.reopen(till, payment, "buyer")
+    return await _payment(request, await settlement.reopen(till, payment, "buyer"))
+
+
+async def _payment(request: Request, payment: Payment) -> Response:
+    till: Till = request.state.till
+    user = request.state.user
+    is_buyer = user is not None and payment.user_id == user.id
     async with till.db.read() as session:
         prompt = (await session.exec(select(Prompt).where(col(Prompt.id) == payment.prompt_id))).one()
         purchase = await owned(session, payment.user_id, payment.prompt_id)

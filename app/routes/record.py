@@ -13,7 +13,7 @@ from app.forms import NoteForm, RevealForm, typed
 from app.models import Event, Payment, Refund
 from app.render import redirect, render, wants_fragment
 from app.roles import Permission
-from app.routes.admin import blank_refund
+from app.routes.refunding import banks_of, blank_refund, masked_accounts
 from app.till import Till, find
 
 
@@ -64,6 +64,7 @@ async def _page(
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
         about = await _about(session, payment)
+    about |= {"banks": banks_of(till, payment), "accounts": masked_accounts(till, payment, about["given"])}
     return render(
         request,
         "admin/payments/show.html",

@@ -1,11 +1,12 @@
 // Loads a PG's SDK and walks the steps the server has written down: [["TossPayments", key], ["payment", {…}], …].
-// Each step calls a function of the thing the last one gave. A rejected promise goes to the return URL as a code.
+// Each step calls a function of the thing the last one gave; a name with a dot ("PortOne.requestPayment") begins anew.
+// A rejected promise goes to the return URL as a code; what an SDK tells the callback "@return" goes there as it is.
 const page = document.getElementById("window");
 const reopen = document.getElementById("reopen");
 
-function giveUp(code) {
+function comeBack(told) {
   const url = new URL(page.dataset.return);
-  url.searchParams.set("code", code);
+  for (const [name, value] of Object.entries(told)) if (value != null) url.searchParams.set(name, value);
   location.replace(url);
 }
 
@@ -23,9 +24,14 @@ async function open() {
   try {
     await load(page.dataset.script);
     let thing = window;
-    for (const [name, ...words] of JSON.parse(page.dataset.steps)) thing = await thing[name](...words);
+    for (const [name, ...words] of JSON.parse(page.dataset.steps)) {
+      const path = name.split(".");
+      const verb = path.pop();
+      const owner = path.length ? path.reduce((it, part) => it[part], window) : thing;
+      thing = await owner[verb](...words.map((word) => (word === "@return" ? comeBack : word)));
+    }
   } catch (error) {
-    giveUp(/^[A-Z0-9_]{1,64}$/.test(error?.code) ? error.code : "UNKNOWN");
+    comeBack({ code: /^\w{1,64}$/.test(error?.code) ? error.code : "UNKNOWN" });
   }
 }
 

@@ -6,23 +6,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from sandbox.pages import script
 from sandbox.toss import api, window
 from sandbox.toss.store import Toss
 
 SDK = Path(__file__).parent / "sdk"
 
 
-def script(version: str) -> str:
-    core, own = (SDK / name for name in ("core.js", f"{version}.js"))
-    return f'(() => {{\n"use strict";\n{core.read_text()}\n{own.read_text()}}})();\n'
-
-
 async def sdk_v2(request: Request) -> Response:
-    return Response(script("v2"), media_type="text/javascript")
+    return script(SDK / "core.js", SDK / "v2.js")
 
 
 async def sdk_v1(request: Request) -> Response:
-    return Response(script("v1"), media_type="text/javascript")
+    return script(SDK / "core.js", SDK / "v1.js")
 
 
 routes = Mount(

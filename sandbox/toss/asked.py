@@ -4,7 +4,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.toss.codes import CARDS, EASY_PAYS, KOREAN_METHODS, METHODS, code_of
+from sandbox.toss.codes import CARDS, CARRIERS, EASY_PAYS, KOREAN_METHODS, METHODS, code_of
 from sandbox.toss.errors import Refused
 
 ANONYMOUS = "@@ANONYMOUS"
@@ -30,6 +30,13 @@ CARD_OPTIONS = set(
     language showEstimatedAmount appScheme keyin showMobileAppHeader
     """.split()
 )
+CASH_RECEIPTS = ("소득공제", "지출증빙", "미발행")
+MOST_HOURS = 2160  # 90 days
+TRANSFER_OPTIONS = {"cashReceipt", "useEscrow", "escrowProducts", "taxExemptionAmount", "isCulturalExpenses"}
+ACCOUNT_OPTIONS = {
+    "TRANSFER": TRANSFER_OPTIONS,
+    "VIRTUAL_ACCOUNT": TRANSFER_OPTIONS | {"validHours", "dueDate", "showCustomerMobilePhone"},
+}
 COMMON = set(
     """
     method amount orderId orderName successUrl failUrl customerKey customerEmail customerName customerMobilePhone
@@ -149,8 +156,27 @@ def options_of(wanted: dict[str, Any], method: str) -> dict[str, Any]:
 def check_options(options: dict[str, Any], method: str, strict: bool) -> None:
     if method == "CARD":
         check_card(options, strict)
+    if method in ACCOUNT_OPTIONS and strict:
+        check_account(options, ACCOUNT_OPTIONS[method])
+    if method == "MOBILE_PHONE" and not set(options.get("mobileCarriers") or ()) <= CARRIERS.keys():
+        raise Refused("NOT_SUPPORTED_CARRIER")
     if options.get("validHours") is not None and options.get("dueDate") is not None:
         raise Refused("INVALID_VALID_HOURS_WITH_DUE_DATE_AND_SINGLE")
+
+
+def check_account(options: dict[str, Any], known: set[str]) -> None:
+    if not options.keys() <= known:
+        raise Refused("INVALID_PARAMETERS")
+    receipt = options.get("cashReceipt")
+    if receipt is not None and not (isinstance(receipt, dict) and receipt.get("type") in CASH_RECEIPTS):
+        raise Refused("INVALID_CASH_RECEIPT_INFO")
+    hours = options.get("validHours")
+    if hours is None:
+        return
+    if isinstance(hours, bool) or not isinstance(hours, int) or hours < 1:
+        raise Refused("INVALID_PARAMETERS")
+    if hours > MOST_HOURS:
+        raise Refused("EXCEED_MAX_VALID_HOURS")
 
 
 def check_card(options: dict[str, Any], strict: bool) -> None:

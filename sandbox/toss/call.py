@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox.faults import Fault, meet
+from sandbox.idempotency import scope
 from sandbox.toss.errors import ERRORS, Refused
-from sandbox.toss.idempotency import scope
 from sandbox.toss.merchants import merchant, refuse
 from sandbox.toss.payment import Payment
 from sandbox.toss.store import Toss
@@ -69,7 +69,7 @@ class Call:
             return None
         if bound.status is None:
             raise Refused("IDEMPOTENT_REQUEST_PROCESSING")
-        return self.write(bound.body, bound.status, {"x-tosspayments-trace-id": f"{self.trace}, {bound.trace}"})
+        return self.write(bound.body, bound.status, {"x-tosspayments-trace-id": f"{self.trace}, {bound.mark}"})
 
     async def bind(self, place: str, secret: str, fault: Fault | None) -> Response:
         bound = self.toss.idempotency.begin(place, self.trace)

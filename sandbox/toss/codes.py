@@ -78,6 +78,8 @@ BANKS = {
 }
 SHOWN_BANKS = ("06", "88", "20", "81", "11", "03", "90", "92")
 
+CARRIERS = {"SKT": "SKT", "KT": "KT", "LGU": "LG U+", "HELLO": "헬로모바일", "KCT": "티플러스", "SK7": "SK 7mobile"}
+
 # The SDK's method: what the Payment object calls it. The v1 SDK asks by the Korean name.
 METHODS = {
     "CARD": "카드",

@@ -8,7 +8,7 @@ from sandbox.clock import kst
 from sandbox.toss.asked import check
 from sandbox.toss.codes import BANKS, CARDS, EASY_PAYS, SHOWN_BANKS, SHOWN_CARDS, code_of
 from sandbox.toss.errors import DECLINES, Refused
-from sandbox.toss.payment import Payment, payment_key, transaction_key
+from sandbox.toss.payment import Payment, direct_easy_pay, due, payment_key, transaction_key
 from sandbox.toss.store import Toss, secret
 
 ACCOUNT_METHODS = ("TRANSFER", "VIRTUAL_ACCOUNT")
@@ -55,7 +55,8 @@ def authenticate(toss: Toss, payment: Payment, chosen: dict[str, str], decline: 
     payment.status, payment.authenticated_at = "IN_PROGRESS", toss.world.clock.now()
     payment.decline = decline
     if payment.method == "CARD":
-        payment.easy_pay = EASY_PAYS.get(chosen.get("easy_pay", ""), chosen.get("easy_pay")) or None
+        easy_pay = EASY_PAYS.get(chosen.get("easy_pay", ""), chosen.get("easy_pay")) or None
+        payment.easy_pay = direct_easy_pay(payment) or easy_pay
         payment.card = None if payment.easy_pay else card(chosen)
     payment.bank = code_of(chosen.get("bank", ""), BANKS) or SHOWN_BANKS[0]
 
@@ -157,6 +158,8 @@ def deposit(toss: Toss, payment: Payment, undo: bool) -> None:
     """The buyer paid in; or the bank took the money back, which Toss knows as a back-transition."""
     before, after = ("DONE", "WAITING_FOR_DEPOSIT") if undo else ("WAITING_FOR_DEPOSIT", "DONE")
     if not payment.account or payment.status != before:
+        raise Refused("INVALID_REQUEST")
+    if not undo and toss.world.clock.now() > due(payment.account):  # the bank knows the account no more
         raise Refused("INVALID_REQUEST")
     payment.status, payment.last_transaction_key = after, transaction_key()
     payment.charged = 0 if undo else payment.amount

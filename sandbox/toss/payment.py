@@ -8,7 +8,8 @@ from typing import Any
 
 from sandbox.clock import KST, kst
 from sandbox.switches import Switches
-from sandbox.toss.codes import METHODS
+from sandbox.tax import vat
+from sandbox.toss.codes import EASY_PAYS, METHODS
 from sandbox.toss.errors import message
 
 READY_SECONDS = 30 * 60  # window opened -> authenticated
@@ -28,10 +29,6 @@ def transaction_key() -> str:
 
 def payment_key(mid: str, now: float) -> str:
     return f"{mid[:5]}{datetime.fromtimestamp(now, KST):%Y%m%d%H%M%S}{token(5)}"
-
-
-def vat(amount: int) -> int:
-    return (amount * 2 + 11) // 22
 
 
 @dataclass
@@ -162,8 +159,7 @@ class Payment:
     def shown_account(self, now: float) -> dict[str, Any] | None:
         if not self.account:
             return None
-        due = datetime.fromisoformat(self.account["dueDate"]).timestamp()
-        return self.account | {"expired": self.status == "WAITING_FOR_DEPOSIT" and now > due}
+        return self.account | {"expired": self.status == "WAITING_FOR_DEPOSIT" and now > due(self.account)}
 
     def shown_phone(self, switches: Switches) -> dict[str, Any]:
         return {
@@ -184,3 +180,14 @@ class Payment:
 
     def shown_failure(self) -> dict[str, str] | None:
         return {"code": self.failure, "message": message(self.failure)} if self.failure else None
+
+
+def direct_easy_pay(payment: Payment) -> str | None:
+    """flowMode DIRECT with an easyPay opens that easy pay's own window (§1.2): its Korean name."""
+    wanted = payment.options.get("easyPay") if payment.options.get("flowMode") == "DIRECT" else None
+    return EASY_PAYS.get(wanted, str(wanted)) if wanted else None
+
+
+def due(account: dict[str, Any]) -> float:
+    """Until when the bank takes the deposit."""
+    return datetime.fromisoformat(account["dueDate"]).timestamp()

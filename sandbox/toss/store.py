@@ -1,26 +1,28 @@
 """Toss's books: payments by key and by order, transactions, and the events that its merchants hear of."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.clock import KST, kst
+from sandbox.idempotency import Idempotency
 from sandbox.ledger import Entry
 from sandbox.toss.errors import Refused
-from sandbox.toss.idempotency import Idempotency
 from sandbox.toss.payment import OPEN, Payment, token
 from sandbox.toss.switches import SWITCHES
 from sandbox.webhooks import Delivery
 from sandbox.world import World
 
+IDEMPOTENCY_LIFE = 15 * 24 * 3600  # seconds (pg/toss.md §2.2)
 RESEND_MINUTES = (1, 4, 16, 64, 256, 1024, 4096)
 
 
 class Toss:
     name = "toss"
     calls: tuple[str, ...] = ("confirm", "find", "cancel", "transactions")
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -33,7 +35,7 @@ class Toss:
         self.orders: dict[str, list[Payment]] = {}
         self.open: dict[str, Payment] = {}  # those that can still expire
         self.transactions: list[dict[str, Any]] = []
-        self.idempotency = Idempotency(self.world.clock)
+        self.idempotency = Idempotency(self.world.clock, IDEMPOTENCY_LIFE)
 
     # Merchants
 
@@ -190,6 +192,7 @@ class Toss:
             confirms=payment.confirms,
             cancels=cancels,
             calls=payment.calls,
+            deposited=payment.account is not None and payment.status == "DONE",
         )
 
     def dump(self) -> dict[str, Any]:

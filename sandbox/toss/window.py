@@ -3,17 +3,18 @@
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from sandbox.browser import extended, is_program, sent
 from sandbox.pages import page
 from sandbox.toss import moves
 from sandbox.toss.call import toss_of
-from sandbox.toss.codes import BANKS, CARDS, EASY_PAYS, SHOWN_BANKS, SHOWN_CARDS, SHOWN_EASY_PAYS, code_of
+from sandbox.toss.codes import BANKS, CARDS, CARRIERS, SHOWN_BANKS, SHOWN_CARDS, SHOWN_EASY_PAYS, code_of
 from sandbox.toss.errors import Refused, message, refusal
-from sandbox.toss.payment import Payment
+from sandbox.toss.payment import Payment, direct_easy_pay
 from sandbox.toss.store import Toss, required
 
 # The window succeeds, and confirm answers the code.
@@ -51,7 +52,9 @@ async def open_window(request: Request) -> Response:
         return Response(status_code=204, headers=CORS)
     base, origin = str(request.base_url).rstrip("/"), request.headers.get("origin", "null")
     try:
-        payment = moves.open_window(toss_of(request), await sent(request), base, "*" if origin == "null" else origin)
+        payment = moves.open_window(
+            toss_of(request), await wanted_by(request), base, "*" if origin == "null" else origin
+        )
     except Refused as refused:
         answer = refusal(refused.code)
         answer.headers.update(CORS)
@@ -60,17 +63,11 @@ async def open_window(request: Request) -> Response:
     return JSONResponse({"paymentKey": payment.payment_key, "window": window}, headers=CORS)
 
 
-async def sent(request: Request) -> dict[str, Any]:
-    """A form's fields or a JSON body's."""
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        return dict(await request.form())
+async def wanted_by(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.body() or b"{}")
+        return await sent(request)
     except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refused("INVALID_PARAMETERS")
-    return body
+        raise Refused("INVALID_PARAMETERS") from None
 
 
 async def show(request: Request) -> Response:
@@ -80,7 +77,20 @@ async def show(request: Request) -> Response:
         return page("toss_ended.html", 404, payment=None)
     if payment.status != "READY":
         return page("toss_ended.html", 200 if payment.status == "IN_PROGRESS" else 410, payment=payment)
-    return page("toss_window.html", payment=payment, at_confirm=AT_CONFIRM, at_window=AT_WINDOW, **choices(payment))
+    return page("toss_window.html", payment=payment, **endings(payment), **choices(payment))
+
+
+def endings(payment: Payment) -> dict[str, Any]:
+    """The bad ends that this method knows: issuing an account takes no money, so nothing there is over a limit."""
+    known = set(AT_CONFIRM) | set(AT_WINDOW)
+    if payment.method != "CARD" or direct_easy_pay(payment):
+        known -= {"stopped-card", "lost-card", "reject"}
+    if payment.method == "VIRTUAL_ACCOUNT":
+        known -= {"over-limit", "no-balance"}
+    return {
+        "at_confirm": {action: words for action, words in AT_CONFIRM.items() if action in known},
+        "at_window": {action: words for action, words in AT_WINDOW.items() if action in known},
+    }
 
 
 def choices(payment: Payment) -> dict[str, Any]:
@@ -90,18 +100,19 @@ def choices(payment: Payment) -> dict[str, Any]:
     easy_pays, options = list(SHOWN_EASY_PAYS), payment.options
     if company := code_of(str(options.get("cardCompany", "")), CARDS):
         cards = {company: CARDS[company][0]}
+    direct = direct_easy_pay(payment)
     if options.get("flowMode") == "DIRECT":
-        wanted = options.get("easyPay")
-        easy_pays = [EASY_PAYS.get(str(wanted), str(wanted))] if wanted else []
-        cards = {} if wanted else cards
-    return {"cards": cards, "easy_pays": easy_pays, "banks": banks}
+        easy_pays = []
+        cards = {} if direct else cards
+    carriers = {code: CARRIERS[code] for code in options.get("mobileCarriers") or CARRIERS}
+    return {"cards": cards, "easy_pays": easy_pays, "direct": direct, "banks": banks, "carriers": carriers}
 
 
 async def act(request: Request) -> Response:
     toss, action = toss_of(request), request.path_params["action"]
-    as_json = "application/json" in request.headers.get("accept", "") + request.headers.get("content-type", "")
+    as_json = is_program(request)
     try:
-        chosen = await sent(request)
+        chosen = await wanted_by(request)
         payment = required(toss.find(request.path_params["payment_key"]), "NOT_FOUND_PAYMENT")
         ending = play(toss, payment, action, chosen)
     except Refused as refused:
@@ -137,7 +148,7 @@ def succeeded(toss: Toss, payment: Payment) -> Ending:
     query = {"orderId": payment.order_id, "paymentKey": payment.payment_key, "amount": str(payment.amount)}
     if toss.world.switches.on("payment_type_in_redirect"):
         query = {"paymentType": "NORMAL"} | query
-    return Ending(redirect=extended(toss, payment.success_url, query))
+    return Ending(redirect=back(toss, payment.success_url, query))
 
 
 def closed(toss: Toss, payment: Payment) -> Ending:
@@ -158,15 +169,12 @@ def failed(toss: Toss, payment: Payment, code: str, more: dict[str, str]) -> End
     error = {"code": code, "message": message(code)}
     if payment.fail_url is None:
         return Ending(error=error)
-    return Ending(redirect=extended(toss, payment.fail_url, error | more))
+    return Ending(redirect=back(toss, payment.fail_url, error | more))
 
 
-def extended(toss: Toss, url: str, query: dict[str, str]) -> str:
-    """The merchant's URL with its own query kept."""
+def back(toss: Toss, url: str, query: dict[str, str]) -> str:
     how = quote_plus if toss.world.switches.text("redirect_encoding") == "plus" else quote
-    parts = urlsplit(url)
-    joined = "&".join(part for part in (parts.query, urlencode(query, quote_via=how)) if part)
-    return parts._replace(query=joined).geturl()
+    return extended(url, query, how)
 
 
 def end(payment: Payment, ending: Ending) -> Response:
@@ -175,7 +183,7 @@ def end(payment: Payment, ending: Ending) -> Response:
     if payment.target == "self" and ending.redirect:
         return RedirectResponse(ending.redirect, 303)
     told = {"tossPayments": payment.payment_key} | asdict(ending)
-    return page("toss_done.html", payment=payment, told=json.dumps(told))
+    return page("done.html", opener=payment.opener, told=json.dumps(told))
 
 
 async def receipt(request: Request) -> Response:
@@ -190,7 +198,7 @@ async def deposit(request: Request) -> Response:
     """The bank's part of a virtual account: the money comes in, or {"undo": true} goes back."""
     toss = toss_of(request)
     try:
-        wanted = await sent(request)
+        wanted = await wanted_by(request)
         payment = required(toss.find_order(request.path_params["order_id"]), "NOT_FOUND_PAYMENT")
         moves.deposit(toss, payment, undo=bool(wanted.get("undo")))
     except Refused as refused:

@@ -6,9 +6,20 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import story
-from tests.browser.conftest import Console
+from tests.browser.conftest import Console, Open
 from tests.browser.serving import Shop
-from tests.browser.walks import TITLE, expect_heading, order, pay, pg_window, submit_order
+from tests.browser.walks import (
+    TITLE,
+    expect_heading,
+    expect_no_reload,
+    order,
+    pay,
+    pg_window,
+    refund_row,
+    row,
+    submit_order,
+    watch_payments,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -194,3 +205,60 @@ def test_an_order_that_is_not_filled_in_keeps_what_was_typed(buyer_page: Page, c
     expect(page.get_by_label("휴대폰 번호")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("이름")).to_have_value("김찐찐")
     expect(page.get_by_role("alert").first).to_be_focused()
+
+
+def test_a_deposit_turns_the_page_and_goes_back_to_an_account(
+    buyer_page: Page, admin_page: Page, open_browser: Open, shop: Shop
+) -> None:
+    page = buyer_page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.clock.install()
+    order_id = order(page, method="가상계좌")
+    pay(page, "가상계좌 발급")
+    expect_heading(page, "입금을 기다리고 있습니다")
+    account = page.get_by_role("region", name="입금 계좌")
+    expect(account).to_contain_text("국민은행")
+    account.get_by_role("button", name="복사하기").click()
+    expect(account.get_by_role("button", name="복사했습니다")).to_be_visible()
+    assert re.fullmatch("X[0-9]{13}", page.evaluate("navigator.clipboard.readText()"))
+
+    shop.rewrite(order_id, checked_at=None)  # the PG was not asked about it a moment ago
+    bank = open_browser()
+    bank.goto(shop.sandbox.url)
+    bank.get_by_role("row", name=order_id).get_by_role("button", name="입금 처리").click()
+    expect(bank.get_by_role("row", name=order_id).get_by_role("button", name="입금 되돌리기")).to_be_visible()
+    admin = watch_payments(admin_page)
+    expect(row(admin, order_id)).to_contain_text("결제 완료")
+    page.clock.fast_forward(10_000)
+    expect_heading(page, "결제가 끝났습니다")
+    expect(page.get_by_role("region", name="프롬프트 전문")).to_contain_text(story.BODY)
+
+    row(admin, order_id).get_by_role("button", name="환불").click()
+    form = refund_row(admin, order_id)
+    form.get_by_label("환불 사유").fill("단순 변심")
+    form.get_by_label("환불 은행").select_option("신한은행")
+    form.get_by_label("환불 계좌번호").fill("110-123-456789")
+    form.get_by_label("예금주").fill("김찐")
+    form.get_by_role("button", name="환불하기").click()
+    expect(row(admin, order_id)).to_contain_text("환불 완료")
+    expect_no_reload(admin)
+    assert shop.sandbox.ledger(order_id)["refunded"] == 10_000
+
+
+def test_a_method_is_chosen_by_the_arrow_keys(buyer_page: Page) -> None:
+    page = buyer_page
+    page.goto(f"/payments/new?prompt_id={story.PROMPT}")
+    expect(page.get_by_role("radio", name="카드·간편결제", exact=True)).to_be_checked()
+    page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement.name") != "payment_method":
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    chosen = page.get_by_role("radio", name="토스페이", exact=True)
+    expect(chosen).to_be_focused()
+    expect(chosen).to_be_checked()
+    expect(chosen).to_have_accessible_description("토스 앱으로 바로")
+    assert page.evaluate("getComputedStyle(document.activeElement.closest('label')).outlineWidth") == "3px"
+    submit_order(page)
+    expect(pg_window(page).get_by_role("heading", name="토스페이", exact=True)).to_be_visible()
+    pay(page)
+    expect_heading(page, "결제가 끝났습니다")

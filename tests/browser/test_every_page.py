@@ -74,9 +74,11 @@ def _paying(page: Page, shop: Shop) -> Iterator[str]:
     yield "a return that is refused"
     bought = shop.bought(story.ADMIN)
     shop.refunded(bought, amount="1000")
+    shop.rewrite(bought.order_id, account_bank="국민은행", account_holder="김찐", deposit_due_at="2026-11-25 13:49:45")
     for status in Status:
         code = "REJECT_CARD_PAYMENT" if status == Status.FAILED else None
-        shop.rewrite(bought.order_id, status=status, failure_code=code, next_check_at=None)
+        account = "X9018612307559" if status == Status.WAITING else None
+        shop.rewrite(bought.order_id, status=status, failure_code=code, next_check_at=None, account_number=account)
         page.goto(bought.path)
         expect(page.locator(".result")).to_have_attribute("data-status", status)
         yield f"payment {status}"
@@ -114,6 +116,18 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     page.get_by_role("button", name="맞춰 보기").click()
     expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
     yield "admin reconciliation"
+    account = {"account_bank": "국민은행", "account_number": "X9018612307559", "account_holder": "김찐"}
+    shop.rewrite(checkout.order_id, payment_method="virtual_account", **account)
+    watch_payments(page)
+    row(page, checkout.order_id).get_by_role("button", name="환불").click()
+    expect(refund_row(page, checkout.order_id).get_by_label("환불 은행")).to_be_visible()
+    yield "admin table with a refund form for an account"
+    shop.rewrite(checkout.order_id, status=Status.WAITING)
+    watch_payments(page)
+    expect(row(page, checkout.order_id).get_by_role("button", name="주문 취소")).to_be_visible()
+    yield "admin table with a payment that waits"
+    page.goto(f"/admin/payments/{checkout.order_id}")
+    yield "admin detail of a payment that waits"
 
 
 def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:

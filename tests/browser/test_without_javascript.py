@@ -53,3 +53,27 @@ def test_an_operator_without_javascript_filters_and_refunds(no_js: Page, shop: S
     expect(page).to_have_url(re.compile(f"/admin/payments/{checkout.order_id}$"))
     expect(page.locator(".refund-entry")).to_contain_text("환불 완료")
     assert shop.sandbox.ledger(checkout.order_id)["refunded"] == 3_000
+
+
+def test_a_buyer_without_javascript_pays_with_kakaopay_and_gets_a_part_back(no_js: Page, shop: Shop) -> None:
+    page = log_in(no_js, story.BUYER)
+    page.goto("/payments/new?prompt_id=1")
+    page.get_by_label("카카오페이").check()
+    page.get_by_label("동의합니다").check()
+    page.get_by_role("button", name="결제하기").click()
+    expect_heading(page, "카카오페이")
+    expect(page.get_by_role("img", name="QR 코드")).to_be_visible()
+    page.get_by_role("button", name="카카오페이머니로 결제").click()
+    expect(page.get_by_text("결제가 끝났습니다")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/payments/\w{24}$"))
+    order_id = page.url.rsplit("/", 1)[1]
+    page.context.clear_cookies()
+    page = log_in(page, story.ADMIN)
+    page.goto("/admin/payments")
+    row(page, order_id).get_by_role("button", name="환불").click()
+    page.get_by_label("환불 금액").fill("3000")
+    page.get_by_label("환불 사유").fill("광고와 다름")
+    page.get_by_role("button", name="환불하기").click()
+    expect(page.locator(".refund-entry")).to_contain_text("환불 완료")
+    line = shop.sandbox.ledger(order_id)
+    assert (line["gateway"], line["charged"], line["refunded"]) == ("kakaopay", 10_000, 3_000)

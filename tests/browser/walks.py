@@ -19,9 +19,11 @@ def log_in(page: Page, email: str, password: str = story.PASSWORD) -> Page:
     return page
 
 
-def order(page: Page, prompt_id: int = story.PROMPT) -> str:
-    """From the order form to the window page; answers the order id."""
+def order(page: Page, prompt_id: int = story.PROMPT, method: str = "") -> str:
+    """From the order form to the window page, by the method of this label or the one chosen already; the order id."""
     page.goto(f"/payments/new?prompt_id={prompt_id}")
+    if method:
+        page.get_by_role("radio", name=method, exact=True).check()
     return submit_order(page)
 
 

@@ -11,7 +11,19 @@ import httpx
 import pytest
 import respx
 
-from app.gateways import Cancellation, Declined, Forged, Handed, InDoubt, Movement, Receipt, Window, load
+from app.gateways import (
+    Account,
+    Cancellation,
+    Declined,
+    Forged,
+    Handed,
+    InDoubt,
+    Movement,
+    Receipt,
+    RefundAccount,
+    Window,
+    load,
+)
 from app.gateways.toss import CLASS_OF, SENTENCES, Toss
 from tests.gateways.conftest import API, SECRET, toss_settings
 from tests.gateways.rows import payment, refund
@@ -151,6 +163,26 @@ async def test_the_window_is_opened_for_our_order_and_amount(toss: Toss) -> None
             ],
         ],
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "asked"),
+    [
+        ("tosspay", {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "TOSSPAY"}}),
+        ("naverpay", {"method": "CARD", "card": {"flowMode": "DIRECT", "easyPay": "NAVERPAY"}}),
+        ("transfer", {"method": "TRANSFER", "transfer": {"cashReceipt": {"type": "소득공제"}}}),
+        (
+            "virtual_account",
+            {"method": "VIRTUAL_ACCOUNT", "virtualAccount": {"validHours": 72, "cashReceipt": {"type": "소득공제"}}},
+        ),
+        ("mobile", {"method": "MOBILE_PHONE"}),
+    ],
+)
+async def test_each_method_is_asked_for_in_the_sdks_words(toss: Toss, method: str, asked: dict[str, object]) -> None:
+    request = (await toss.start(payment(payment_method=method), BACK)).steps[2][1]
+    assert request.items() >= asked.items()
+    others = {"card", "transfer", "virtualAccount", "mobilePhone"} - asked.keys()
+    assert not others & request.keys(), "an option of another method is INVALID_PARAMETERS at the SDK"
 
 
 async def test_a_buyer_without_a_phone_sends_none(toss: Toss) -> None:
@@ -378,7 +410,13 @@ EXAMPLES: dict[str, tuple[Body, Receipt]] = {
     "(b) card": (CARD, DONE),
     "(c) virtual account": (
         VIRTUAL_ACCOUNT,
-        replace(DONE, status="waiting", paid=11_111, secret="ps_GjLJoQ1aVZ965EbZMQy13w6KYe2R"),
+        replace(
+            DONE,
+            status="waiting",
+            paid=11_111,
+            secret="ps_GjLJoQ1aVZ965EbZMQy13w6KYe2R",
+            account=Account("농협은행", "X9018612307559", "김찐", datetime(2025, 4, 13, 14, 28, 59, tzinfo=UTC)),
+        ),
     ),
     "(d) canceled": (
         CANCELED,
@@ -533,3 +571,59 @@ async def test_a_book_that_cannot_be_read_is_not_an_empty_book(
     pg.get("/v1/transactions").respond(**answer)
     with pytest.raises(InDoubt):
         await read(toss)
+
+
+# ── virtual accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def issued(**changed: object) -> Body:
+    return VIRTUAL_ACCOUNT | {"virtualAccount": VIRTUAL_ACCOUNT["virtualAccount"] | changed}
+
+
+async def test_a_missed_deadline_is_read_from_the_flag_for_the_word_stays(toss: Toss, pg: respx.MockRouter) -> None:
+    """§3.2."""
+    pg.route().respond(json=issued(expired=True))
+    assert (await toss.find(payment())).status == "expired"
+    pg.route().respond(json=issued(expired=True) | {"status": "DONE"})
+    assert (await toss.find(payment())).status == "paid"
+
+
+async def test_a_deadline_without_an_offset_is_korean_and_a_new_bank_keeps_its_code(
+    toss: Toss, pg: respx.MockRouter
+) -> None:
+    pg.route().respond(json=issued(dueDate="2025-04-13T23:28:59", bankCode="99", customerName=None))
+    account = (await toss.find(payment())).account
+    assert account == Account("은행 코드 99", "X9018612307559", "", datetime(2025, 4, 13, 14, 28, 59, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("lost", [{"dueDate": None}, {"accountNumber": ...}, {"bankCode": ...}, {"dueDate": "soon"}])
+async def test_an_account_that_cannot_be_read_is_no_answer(
+    toss: Toss, pg: respx.MockRouter, lost: dict[str, object]
+) -> None:
+    account = {name: value for name, value in issued(**lost)["virtualAccount"].items() if value is not ...}
+    pg.route().respond(json=VIRTUAL_ACCOUNT | {"virtualAccount": account})
+    with pytest.raises(InDoubt):
+        await toss.find(payment())
+
+
+async def test_a_deposit_goes_back_to_the_account_that_was_named(toss: Toss, pg: respx.MockRouter) -> None:
+    pg.post(f"/v1/payments/{KEY}/cancel").respond(json=CANCELED)
+    account = RefundAccount("신한은행", "110123456789", "김찐")
+    await toss.cancel(payment(pg_transaction_id=KEY), refund(), 10_000, account)
+    back_to = {"bank": "88", "accountNumber": "110123456789", "holderName": "김찐"}
+    assert json.loads(sent(pg).content)["refundReceiveAccount"] == back_to
+    assert "110123456789" not in repr(account)
+
+
+async def test_before_the_deposit_only_the_whole_is_canceled_and_no_error_is_bound(
+    toss: Toss, pg: respx.MockRouter
+) -> None:
+    pg.post(f"/v1/payments/{KEY}/cancel").respond(json=VIRTUAL_ACCOUNT | {"status": "CANCELED"})
+    assert (await toss.withdraw(payment(pg_transaction_id=KEY))).status == "canceled"
+    assert json.loads(sent(pg).content) == {"cancelReason": "입금 전 주문 취소"}
+    assert "idempotency-key" not in sent(pg).headers
+
+
+async def test_every_bank_of_the_sheet_has_one_name(toss: Toss) -> None:
+    assert len(toss.banks) == len(set(toss.banks)) == 26
+    assert all(not bank.isdigit() and bank.strip() == bank for bank in toss.banks)

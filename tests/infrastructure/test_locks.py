@@ -1,3 +1,4 @@
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -6,7 +7,12 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+GROUPS: dict[str, list[str]] = {
+    "requirements.txt": [],
+    "requirements-dev.txt": ["dev"],
+    "requirements-long.txt": ["dev", "long"],
+}
+LOCKS = list(GROUPS)
 PIN = re.compile(r"^([\w.-]+(?:\[[\w,]+\])?)==([^\s;]+)", re.MULTILINE)
 
 
@@ -21,8 +27,8 @@ def plain(name: str) -> str:
 
 def wanted(lock: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    dev = project["dependency-groups"]["dev"] if lock == "requirements-dev.txt" else []
-    return [Requirement(line) for line in [*project["project"]["dependencies"], *dev]]
+    more = [line for group in GROUPS[lock] for line in project["dependency-groups"][group]]
+    return [Requirement(line) for line in [*project["project"]["dependencies"], *more]]
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -47,4 +53,5 @@ def test_every_pin_has_a_hash(lock: str) -> None:
 
 
 def test_the_tests_run_on_the_versions_that_are_deployed() -> None:
-    assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
+    for smaller, bigger in itertools.pairwise(LOCKS):
+        assert pins(smaller).items() <= pins(bigger).items()

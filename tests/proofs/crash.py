@@ -1,7 +1,7 @@
 """F1, F2: a process dies anywhere in a verb that moves money, and what is left comes to rest without loss.
 
-Every numbered point of every scene, on both databases; then random schedules that die again and again while they
-recover. `python -m tests.proofs.crash_child` does the dying, this plans and counts.
+Every numbered point of every scene (the short run stays at Toss), on both databases; then random schedules that die
+again and again while they recover. `python -m tests.proofs.crash_child` does the dying, this plans and counts.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any
 
 from app.config import ROOT
 from tests.proofs.crash_ground import database, sandbox, stop
-from tests.proofs.crash_scenes import HELPERS, SCENES
+from tests.proofs.crash_scenes import HELPERS, SCENES, TOSS
 from tests.proofs.report import Report
 
 NAME = "crash"
@@ -37,7 +37,8 @@ def run(
     """`schedules` instead of the usual number of random ones."""
     began = time.monotonic()
     share = (schedules or SCHEDULES[long]) // len(engines)
-    trials = [Trial(engine, seed, share, STRIDE.get((engine, long), 1), say) for engine in engines]
+    scenes = list(SCENES if long else TOSS)
+    trials = [Trial(engine, seed, scenes, share, STRIDE.get((engine, long), 1), say) for engine in engines]
     with ThreadPoolExecutor(len(trials)) as together:
         list(together.map(Trial.run, trials))
     report = Report(NAME, seed)
@@ -45,7 +46,7 @@ def run(
         report.counts |= {f"{trial.engine} {name}": number for name, number in trial.counts.items()}
         report.wrong |= trial.wrong
     report.counts |= {rule: sum(f": {rule} (" in key for key in report.wrong) for rule in RULES}
-    report.notes.append(f"scenes: {', '.join(SCENES)}")
+    report.notes.append(f"scenes: {', '.join(scenes)}")
     report.notes.append("longest wait: seconds a row left by a dead process would have waited for its first question")
     report.seconds = time.monotonic() - began
     return report
@@ -57,6 +58,7 @@ class Trial:
 
     engine: str
     seed: int
+    scenes: Sequence[str]
     share: int
     stride: int
     say: Say
@@ -64,7 +66,7 @@ class Trial:
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self) -> None:
-        with database(self.engine) as url, sandbox() as pg, forkserver(url, pg.url) as server:
+        with database(self.engine) as url, sandbox() as pg, forkserver(url, pg.url, self.scenes) as server:
             try:
                 self.visit(server)
             except EOFError as ended:
@@ -79,7 +81,7 @@ class Trial:
 
     def points(self, server: "Server") -> dict[str, list[str]]:
         """A life without a death counts them."""
-        plans = [{"scene": scene, "lives": [["act", 0]], "ends": ["back"]} for scene in SCENES]
+        plans = [{"scene": scene, "lives": [["act", 0]], "ends": ["back"]} for scene in self.scenes]
         return {plan["scene"]: answer["passed"][0] for plan, answer in server(plans)}
 
     def systematic(self, points: dict[str, list[str]]) -> Iterator[Plan]:
@@ -92,7 +94,7 @@ class Trial:
         dice = random.Random(f"{self.seed} {self.engine}")
         deepest = max(len(names) for names in points.values())
         for _ in range(self.share):
-            scene = dice.choice(list(SCENES))
+            scene = dice.choice(self.scenes)
             lives = [["act", dice.randint(1, max(1, len(points[scene])))]]
             for _ in range(dice.choice((0, 1, 1, 2, 2, 3))):
                 lives.append([dice.choice(("act", *HELPERS)), dice.randint(1, deepest)])
@@ -116,8 +118,8 @@ Server = Callable[[Iterable[Plan]], Iterator[tuple[Plan, dict[str, Any]]]]
 
 
 @contextlib.contextmanager
-def forkserver(url: str, pg_url: str) -> Iterator[Server]:
-    command = [sys.executable, "-m", "tests.proofs.crash_child", url, pg_url]
+def forkserver(url: str, pg_url: str, scenes: Sequence[str]) -> Iterator[Server]:
+    command = [sys.executable, "-m", "tests.proofs.crash_child", url, pg_url, *scenes]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
     assert process.stdout

@@ -94,9 +94,9 @@ class Lives:
             await attempt(HELPERS["reconciler"], self.stage, facts)
         return passes
 
-    async def warm_up(self) -> None:
+    async def warm_up(self, scenes: Sequence[str]) -> None:
         """Every module imported and every query compiled before the first fork."""
-        for name, scene in SCENES.items():
+        for name, scene in ((name, SCENES[name]) for name in scenes):
             await self.stage.clear()
             facts = await scene.prepare(self.stage)
             await attempt(scene.act, self.stage, facts)
@@ -172,12 +172,12 @@ def _live(life: Life, writing: int) -> None:
     os._exit(code)
 
 
-def main(url: str, pg_url: str) -> None:
+def main(url: str, pg_url: str, *scenes: str) -> None:
     logging.disable(logging.CRITICAL)  # the app complains about every accident, rightly
     audit.rules = functools.cache(audit.rules)
     db, points = Database(url), Points(lambda _number, _name: None)
     known = settings(url, Sandbox(pg_url))
-    asyncio.run(Lives(stage_on(known, db, points, pg_url), points).warm_up())
+    asyncio.run(Lives(stage_on(known, db, points, pg_url), points).warm_up(scenes))
     points.watch(db)
     lives = Lives(stage_on(known, db, points, pg_url), points)  # with clients that have no connection yet
     gc.collect()

@@ -20,7 +20,12 @@ from tests.conftest import _tell_story
 from tests.postgres import create_database, drop_database, memory, postgres_server
 from tests.sandboxes import Sandbox
 
-KEYS = {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
+KEYS = {
+    "TOSS_CLIENT_KEY": "test_ck_sandbox",
+    "TOSS_SECRET_KEY": "test_sk_sandbox",
+    "KAKAOPAY_SECRET_KEY": "SANDBOX0" * 5,
+    "KAKAOPAY_CID": "TC0ONETIME",
+}
 CARD = ("test_sk_sandbox", "")  # how the PG knows us
 
 
@@ -62,6 +67,7 @@ def environment(url: str, pg: Sandbox, **more: str) -> dict[str, str]:
         "BASE_URL": "http://testserver",
         "TOSS_API_URL": f"{pg.url}/toss",
         "TOSS_SDK_URL": f"{pg.url}/toss/v2/standard",
+        "KAKAOPAY_API_URL": f"{pg.url}/kakaopay",
         "PG_TIMEOUT": "5",
         "RECONCILE_EVERY": "0",
         **KEYS,

@@ -17,7 +17,10 @@ from app.db import Database
 
 PATIENCE = 5.0  # seconds for the first byte of an answer that somebody shall not see
 
-CALLS = (("/cancel", "cancel"), ("/confirm", "confirm"), ("/transactions", "transactions"))
+CALLS = (
+    *(("/cancel", "cancel"), ("/confirm", "confirm"), ("/transactions", "transactions")),
+    *(("/ready", "start"), ("/approve", "confirm")),  # as KakaoPay calls them
+)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +18,7 @@ from app.models import Event, Payment, Purchase, Refund, Status, User, Webhook
 from app.payments import Order
 from app.till import Refused, Till
 from tests import story
+from tests.conftest import CASHIERS
 from tests.proofs.crash_ground import CARD
 from tests.sandboxes import Sandbox
 
@@ -43,24 +45,23 @@ class Stage:
             await session.exec(due)
             await session.exec(update(Payment).values(checked_at=None))
 
-    async def order(self, email: str = story.BUYER) -> Payment:
+    async def order(self, email: str = story.BUYER, at: str = "toss") -> Payment:
         async with self.till.db.read() as session:
             buyer = (await session.exec(select(User).where(col(User.email) == email))).one()
-        return await payments.start(self.till, buyer, Order(story.PROMPT, "card", "김찐", "01012345678"))
+        return await payments.start(self.till, buyer, Order(story.PROMPT, CASHIERS[at].method, "김찐", "01012345678"))
 
     async def authenticated(
-        self, button: str = "authenticate", payment: Payment | None = None, **changed: Any
+        self, button: str = "authenticate", payment: Payment | None = None, at: str = "toss", **changed: Any
     ) -> Facts:
         """The buyer has done their part at the PG, and is on the way back to us."""
-        payment = payment or await self.order()
-        window = await self.till.gateway_for(payment).start(payment, "http://testserver/return")
-        assert isinstance(window, Window)
-        key = self.pg.open(window.steps, **changed)
-        back = self.pg.press(key, button)
+        payment = payment or await self.order(at=at)
+        step = await payments.open_window(self.till, payment, "http://testserver/return")
+        key = self.pg.open(step.steps, **changed) if isinstance(step, Window) else str(step.transaction_id)
+        back = self.pg.press(key, button, at)
         return {"order_id": payment.order_id, "key": key, "back": dict(parse_qsl(urlsplit(back).query))}
 
-    async def bought(self) -> Facts:
-        facts = await self.authenticated()
+    async def bought(self, at: str = "toss") -> Facts:
+        facts = await self.authenticated(at=at)
         await payments.come_back(self.till, facts["order_id"], facts["back"])
         return facts
 
@@ -118,12 +119,12 @@ async def reopen(stage: Stage, _facts: Facts) -> None:
         await settlement.reopen(stage.till, payment, "buyer")
 
 
-async def declined(stage: Stage) -> Facts:
-    return await stage.authenticated("over-limit")
+async def declined(stage: Stage, at: str = "toss") -> Facts:
+    return await stage.authenticated("over-limit", at=at)
 
 
-async def half_back(stage: Stage) -> Facts:
-    return await stage.bought() | {"amount": 3000}
+async def half_back(stage: Stage, at: str = "toss") -> Facts:
+    return await stage.bought(at) | {"amount": 3000}
 
 
 async def owned_already(stage: Stage) -> Facts:
@@ -146,12 +147,12 @@ async def charged_unheard(stage: Stage) -> Facts:
     return facts
 
 
-def doubted(call: str, when: str) -> Callable[[Stage], Awaitable[Facts]]:
+def doubted(call: str, when: str, at: str = "toss") -> Callable[[Stage], Awaitable[Facts]]:
     """A confirm, or the refund of a part, whose answer got lost after or before its effect."""
 
     async def prepare(stage: Stage) -> Facts:
-        facts = await stage.authenticated() if call == "confirm" else await half_back(stage)
-        stage.pg.fault(call, "reset", when=when)
+        facts = await stage.authenticated(at=at) if call == "confirm" else await half_back(stage, at)
+        stage.pg.fault(call, "reset", at, when=when)
         await (confirm if call == "confirm" else refund)(stage, facts)
         await stage.time_passes()
         return facts
@@ -159,7 +160,7 @@ def doubted(call: str, when: str) -> Callable[[Stage], Awaitable[Facts]]:
     return prepare
 
 
-SCENES: Mapping[str, Scene] = {
+TOSS: Mapping[str, Scene] = {
     "confirm": Scene(Stage.authenticated, confirm, PRICE, 0),
     "confirm, declined": Scene(declined, confirm, 0, 0),
     "refund of all": Scene(Stage.bought, refund, PRICE, PRICE),
@@ -172,6 +173,16 @@ SCENES: Mapping[str, Scene] = {
     "reconcile, refunded in doubt": Scene(doubted("cancel", "after"), reconcile, PRICE, 3000),
     "reconcile, not refunded in doubt": Scene(doubted("cancel", "before"), reconcile, PRICE, 3000),
 }
+KAKAOPAY: Mapping[str, Scene] = {  # no idempotency key brings an answer back
+    "kakaopay, confirm": Scene(partial(Stage.authenticated, at="kakaopay"), confirm, PRICE, 0),
+    "kakaopay, declined": Scene(partial(declined, at="kakaopay"), confirm, 0, 0),
+    "kakaopay, refund of a part": Scene(partial(half_back, at="kakaopay"), refund, PRICE, 3000),
+    "kakaopay, charged in doubt": Scene(doubted("confirm", "after", "kakaopay"), reconcile, PRICE, 0),
+    "kakaopay, not charged in doubt": Scene(doubted("confirm", "before", "kakaopay"), reconcile, PRICE, 0),
+    "kakaopay, refunded in doubt": Scene(doubted("cancel", "after", "kakaopay"), reconcile, PRICE, 3000),
+    "kakaopay, not refunded in doubt": Scene(doubted("cancel", "before", "kakaopay"), reconcile, PRICE, 3000),
+}
+SCENES = {**TOSS, **KAKAOPAY}
 HELPERS: Mapping[str, Step] = {"reconciler": reconcile, "buyer": reopen}
 
 

@@ -24,6 +24,7 @@ from app.payments import Order
 from app.reconciler import reconcile
 from app.till import Refused, Till
 from tests import story
+from tests.conftest import CASHIERS
 from tests.proofs import faults_recovery
 from tests.proofs.books import compare
 from tests.proofs.concurrency_callers import around
@@ -34,15 +35,20 @@ from tests.sandboxes import Sandbox, serve_sandbox
 NAME = "faults"
 PATIENCE = "0.3"  # PG_TIMEOUT of those who shall meet an accident
 CALLS = ("confirm", "find", "cancel whole", "cancel part")
-KINDS: dict[str, dict[str, Any]] = {
+SILENT: dict[str, dict[str, Any]] = {
     "timeout": {"kind": "timeout", "seconds": 2},
     "reset": {"kind": "reset"},
     **{f"status {status}": {"kind": "status", "status": status} for status in (500, 502, 503)},
     "html": {"kind": "html"},
     "half body": {"kind": "half_body"},
     "delay": {"kind": "delay", "seconds": 1},
-    **{code: {"kind": "code", "code": code} for code in CODES["unknown"].split()},
 }
+# Codes that say neither yes nor no. At KakaoPay none does before order has spoken (pg/kakaopay.md §11).
+UNSURE = {
+    "toss": CODES["unknown"].split(),
+    "kakaopay": "-701 -702 -708 -783 -785 -780:8521 -780:USER_LOCKED -780:BANK_FIRM_UNKNOWN -781:6666 -429".split(),
+}
+KINDS = {pg: SILENT | {code: {"kind": "code", "code": code} for code in codes} for pg, codes in UNSURE.items()}
 ASKING = "결제를 확인하고 있습니다"
 FAILED = "결제되지 않았습니다"
 BOUND = 16 * 86400.0  # seconds: Toss keeps the answer of an Idempotency-Key for 15 days
@@ -53,16 +59,17 @@ class Case:
     call: str
     kind: str
     when: str
+    at: str = "toss"
     order_id: str = ""
     back: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.call}, {self.kind} {self.when} ({self.order_id})"
+        return f"{self.at}: {self.call}, {self.kind} {self.when} ({self.order_id})"
 
     def faults(self) -> dict[str, list[dict[str, Any]]]:
         """The accident, and the silence after it."""
         its = {"order_id": self.order_id}
-        accident = {**KINDS[self.kind], "when": self.when, **its}
+        accident = {**KINDS[self.at][self.kind], "when": self.when, **its}
         silence = {"kind": "status", "status": 503, "times": None, **its}
         if self.call == "find":
             lost = {"kind": "reset", "when": "after", **its}
@@ -80,11 +87,14 @@ class Ground:
     """The app whose calls meet the accidents."""
 
     async def set_up(self, case: Case, user: User) -> None:
-        payment = await payments.start(self.calm, user, Order(story.PROMPT, "card", user.name, user.phone))
-        window = await self.calm.gateway_for(payment).start(payment, BACK.format(payment.order_id))
-        assert isinstance(window, gateways.Window)
-        key = await asyncio.to_thread(self.pg.open, window.steps)
-        case.order_id, case.back = payment.order_id, dict(httpx.URL(await asyncio.to_thread(self.pg.press, key)).params)
+        order = Order(story.PROMPT, CASHIERS[case.at].method, user.name, user.phone)
+        payment = await payments.start(self.calm, user, order)
+        step = await payments.open_window(self.calm, payment, BACK.format(payment.order_id))
+        key = step.transaction_id
+        if isinstance(step, gateways.Window):
+            key = await asyncio.to_thread(self.pg.open, step.steps)
+        back = await asyncio.to_thread(self.pg.press, str(key), pg=case.at)
+        case.order_id, case.back = payment.order_id, dict(httpx.URL(back).params)
         if case.call.startswith("cancel"):
             await payments.come_back(self.calm, case.order_id, case.back)
 
@@ -128,18 +138,20 @@ class Ground:
         return await self.due()
 
 
-def cases(long: bool, dice: random.Random) -> list[Case]:
+def cases(long: bool, dice: random.Random, at: str) -> list[Case]:
     """Short: every kind at least once, calls and moments by the seed."""
-    every = [Case(call, kind, when) for kind, call, when in product(KINDS, CALLS, ("before", "after"))]
+    kinds = KINDS[at]
+    every = [Case(call, kind, when, at) for kind, call, when in product(kinds, CALLS, ("before", "after"))]
     if long:
         return every
-    return [dice.choice([case for case in every if case.kind == kind]) for kind in KINDS] + dice.sample(every, 7)
+    return [dice.choice([case for case in every if case.kind == kind]) for kind in kinds] + dice.sample(every, 7)
 
 
 async def _all(pg: Sandbox, url: str, clock: time_machine.Traveller, wanted: Sequence[Case], report: Report) -> None:
-    hasty_settings = settings(url, f"{pg.url}/toss", PG_TIMEOUT=PATIENCE)
+    kakaopay = {"KAKAOPAY_SECRET_KEY": "A" * 40, "KAKAOPAY_CID": "TC0ONETIME", "KAKAOPAY_API_URL": f"{pg.url}/kakaopay"}
+    hasty_settings = settings(url, f"{pg.url}/toss", PG_TIMEOUT=PATIENCE, **kakaopay)
     async with (
-        open_till(settings(url, f"{pg.url}/toss", PG_TIMEOUT="20")) as calm,
+        open_till(settings(url, f"{pg.url}/toss", PG_TIMEOUT="20", **kakaopay)) as calm,
         open_till(hasty_settings) as hasty,
         around(hasty_settings, hasty) as page,
     ):
@@ -148,7 +160,7 @@ async def _all(pg: Sandbox, url: str, clock: time_machine.Traveller, wanted: Seq
         await _side_by_side(ground.set_up(case, user) for case, user in zip(wanted, users, strict=True))
         for call in ("confirm", "find", "cancel"):
             waiting = [fault for case in wanted for fault in case.faults().get(call, [])]
-            pg.http.put(f"/_faults/toss/{call}", json=waiting).raise_for_status()
+            pg.http.put(f"/_faults/{wanted[0].at}/{call}", json=waiting).raise_for_status()
         for case, wrong in zip(wanted, await _side_by_side(map(ground.play, wanted)), strict=True):
             report.wrong.update({str(case): wrong} if wrong else {})
         pg.http.delete("/_faults").raise_for_status()
@@ -200,11 +212,12 @@ def run(
     *, seed: int, long: bool, engines: Sequence[str] = ("sqlite", "postgresql"), say: Callable[[str], None] = print
 ) -> Report:
     began, report, dice = time.monotonic(), Report(NAME, seed), random.Random(seed)
-    for engine in engines:
+    grounds = [(engine, "toss") for engine in engines] + [(engines[0], "kakaopay")]
+    for engine, at in grounds:
         # The PG starts in real time: it shall not look for its port in a clock that jumps.
         with databases(engine) as kept, kept.fresh() as url, serve_sandbox() as pg, frozen(seed, tick=True) as clock:
-            asyncio.run(_all(pg, url, clock, cases(long, dice), report))
-        say(f"{NAME}: {engine} {report.counts}")
+            asyncio.run(_all(pg, url, clock, cases(long, dice, at), report))
+        say(f"{NAME}: {engine} {at} {report.counts}")
     faults_recovery.measure(seed, long, report, say)
     report.seconds = time.monotonic() - began
     return report

@@ -1,6 +1,7 @@
 """The sandbox in memory (shop), on a real socket (live), and its merchant's ear."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,19 +12,26 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from sandbox import create_app
+from tests.sandbox.portone_shop import PortOneShop
 from tests.sandbox.shop import Ear, Shop, until
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SANDBOX_STATE", "SANDBOX_TOSS_KEYS", "SANDBOX_TOSS_WEBHOOK_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith("SANDBOX_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
     with TestClient(create_app(), follow_redirects=False) as client:
         yield Shop(client)
+
+
+@pytest.fixture
+def portone(shop: Shop) -> PortOneShop:
+    return PortOneShop(shop.http)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +60,9 @@ def ear() -> Iterator[Ear]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            raw = self.rfile.read(int(self.headers["content-length"]))
+            body = json.loads(raw)
+            ear.raw.append(raw.decode())
             ear.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(ear.says.pop(0) if ear.says else 200)
             self.send_header("content-length", "0")

@@ -104,6 +104,7 @@ class Ear:
     url: str = ""
     says: list[int] = field(default_factory=list)
     heard: list[tuple[dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
 
     @property
     def bodies(self) -> list[dict[str, Any]]:

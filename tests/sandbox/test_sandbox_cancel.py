@@ -190,3 +190,6 @@ def test_a_missed_deposit_only_flips_expired(shop: Shop) -> None:
     shop.wait(3601)
     found = shop.find(key).json()
     assert (found["status"], found["virtualAccount"]["expired"]) == ("WAITING_FOR_DEPOSIT", True)
+    late = shop.http.post(f"/toss/_deposit/{ORDER}", json={})
+    assert refusal(late) == (400, "INVALID_REQUEST"), "the bank takes no late deposit"
+    assert shop.ledger()["charged"] == 0

@@ -30,10 +30,17 @@ def test_a_receipt_can_be_read(shop: Shop) -> None:
 
 
 def test_settings_take_keys_and_never_show_secrets(shop: Shop) -> None:
-    shown = shop.put("/_settings", {"toss_keys": f"{CLIENT}:{SECRET}", "toss_webhook_url": "http://127.0.0.1:1/"})
-    assert shown == {"toss_webhook_url": "http://127.0.0.1:1/", "toss_client_keys": [CLIENT]}
+    secrets = {
+        "toss_keys": f"{CLIENT}:{SECRET}",
+        "portone_api_secret": "hush-one",
+        "portone_webhook_secrets": "whsec_aHVzaA==",
+    }
+    shown = shop.put("/_settings", secrets | {"toss_webhook_url": "http://127.0.0.1:1/"})
+    assert {"toss_webhook_url": "http://127.0.0.1:1/", "toss_client_keys": [CLIENT]}.items() <= shown.items()
+    assert not [secret for secret in (SECRET, "hush-one", "whsec_") if secret in str(shown)]
     assert shop.http.put("/_settings", json={"colour": "red"}).status_code == 422
     assert shop.http.put("/_settings", json={"toss_keys": "half"}).status_code == 422
+    assert shop.http.put("/_settings", json={"portone_webhook_secrets": "not-one"}).status_code == 422
 
 
 def test_the_environment_registers_pairs(monkeypatch: pytest.MonkeyPatch) -> None:

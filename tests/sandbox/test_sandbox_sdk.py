@@ -11,13 +11,15 @@ import pytest
 
 from tests.sandbox.shop import Shop
 
-PAGE = Path(__file__).parent / "page.mjs"
+PAGES = Path(__file__).parent
 needs_node = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 
 
-def play(live: Shop, path: str) -> dict[str, Any]:
+def play(live: Shop, path: str, page: str = "page.mjs") -> dict[str, Any]:
     url = str(live.http.base_url).rstrip("/")
-    run = subprocess.run(["node", str(PAGE), url, path], capture_output=True, text=True, timeout=30, check=False)
+    run = subprocess.run(
+        ["node", str(PAGES / page), url, path], capture_output=True, text=True, timeout=30, check=False
+    )
     assert run.returncode == 0, run.stderr
     outcomes: dict[str, Any] = json.loads(run.stdout)
     return outcomes
@@ -62,7 +64,10 @@ def test_sdk_v1_takes_a_method_and_a_number(live: Shop) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/toss/v2/standard", "/toss/v1", "/toss/v1/payment"])
+@pytest.mark.parametrize(
+    "path",
+    ["/toss/v2/standard", "/toss/v1", "/toss/v1/payment", "/portone/v2/browser-sdk.js", "/portone_v1/v1/iamport.js"],
+)
 def test_the_sdk_leaves_nothing_for_a_csp_to_refuse(shop: Shop, path: str) -> None:
     answer = shop.http.get(path)
     assert answer.headers["content-type"].startswith("text/javascript")

@@ -143,10 +143,30 @@ def test_an_order_name_cannot_break_the_page(shop: Shop) -> None:
 
 
 def test_direct_mode_leaves_one_choice(shop: Shop) -> None:
-    key = shop.open(card={"flowMode": "DIRECT", "easyPay": "토스페이"})
+    key = shop.open(card={"flowMode": "DIRECT", "easyPay": "NAVERPAY"})
     page = shop.http.get(f"/toss/_window/{key}").text
-    assert "토스페이</button>" in page
+    assert "<h2>네이버페이</h2>" in page
     assert "카드 선택" not in page
+    assert "토스페이</button>" not in page
+    shop.act(key, "authenticate")
+    paid = shop.confirm(key).json()
+    assert (paid["method"], paid["easyPay"]["provider"], paid["card"]) == ("간편결제", "네이버페이", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "says", "silent"),
+    [
+        ("CARD", "카드 선택", "은행 선택"),
+        ("TRANSFER", "출금할 은행 선택", "정지된 카드로 거절"),
+        ("VIRTUAL_ACCOUNT", "가상계좌 발급", "잔액부족으로 거절"),
+        ("MOBILE_PHONE", "통신사 선택", "카드사 인증 거절"),
+    ],
+)
+def test_every_method_has_a_window_of_its_own(shop: Shop, method: str, says: str, silent: str) -> None:
+    page = shop.http.get(f"/toss/_window/{shop.open(method=method)}").text
+    assert says in page
+    assert silent not in page
+    assert "승인 중 시스템 오류" in page
 
 
 def test_merchant_pages_may_call_from_another_origin(shop: Shop) -> None:
@@ -191,6 +211,11 @@ def test_merchant_pages_may_call_from_another_origin(shop: Shop) -> None:
             {"card": {"cardInstallmentPlan": 2, "maxCardInstallmentPlan": 3}},
             "INVALID_CARD_INSTALLMENT_PLANS_WITH_MAX_AND_SINGLE",
         ),
+        ({"method": "VIRTUAL_ACCOUNT", "virtualAccount": {"validHours": 2161}}, "EXCEED_MAX_VALID_HOURS"),
+        ({"method": "VIRTUAL_ACCOUNT", "virtualAccount": {"validHours": "24"}}, "INVALID_PARAMETERS"),
+        ({"method": "TRANSFER", "transfer": {"validHours": 24}}, "INVALID_PARAMETERS"),
+        ({"method": "TRANSFER", "transfer": {"cashReceipt": {"type": "주세요"}}}, "INVALID_CASH_RECEIPT_INFO"),
+        ({"method": "MOBILE_PHONE", "mobilePhone": {"mobileCarriers": ["MCI"]}}, "NOT_SUPPORTED_CARRIER"),
     ],
 )
 def test_the_sdk_refuses_a_wrong_request_with_its_own_code(shop: Shop, wrong: dict[str, Any], code: str) -> None:

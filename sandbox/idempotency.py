@@ -1,4 +1,4 @@
-"""Idempotency-Key (pg/toss.md §2.2): the first answer, errors too, is bound to the key for 15 days."""
+"""Idempotency-Key: the first answer, errors too, is bound to the key for as long as the PG says."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -6,13 +6,11 @@ from typing import Any
 
 from sandbox.clock import Clock
 
-LIFE = 15 * 24 * 3600
-
 
 @dataclass
 class Bound:
     at: float
-    trace: str
+    mark: str  # what the PG remembers with it: a trace id, the digest of the body
     status: int | None = None  # None while the first request runs
     body: str = ""
 
@@ -23,19 +21,19 @@ def scope(key: str, secret: str, method: str, url: str) -> str:
 
 
 class Idempotency:
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, life: float) -> None:
+        self.clock, self.life = clock, life
         self.bound: dict[str, Bound] = {}
 
     def get(self, scope: str) -> Bound | None:
         bound = self.bound.get(scope)
-        if bound and self.clock.now() - bound.at > LIFE:
+        if bound and self.clock.now() - bound.at > self.life:
             del self.bound[scope]
             return None
         return bound
 
-    def begin(self, scope: str, trace: str) -> Bound:
-        self.bound[scope] = Bound(self.clock.now(), trace)
+    def begin(self, scope: str, mark: str) -> Bound:
+        self.bound[scope] = Bound(self.clock.now(), mark)
         return self.bound[scope]
 
     def forget(self, scope: str) -> None:

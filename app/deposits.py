@@ -1,0 +1,50 @@
+"""Closing a virtual account that nothing was paid into yet: nobody wants the deposit any more."""
+
+from datetime import timedelta
+
+from app import receipts, settlement
+from app.clock import now
+from app.gateways import Declined, InDoubt
+from app.models import Payment, Status
+from app.till import Refused, Till, find, owned
+
+
+async def withdraw(till: Till, order_id: str, by: str) -> Payment:
+    """The payment as it stands then: canceled; or whatever it has become, when the deposit was faster.
+
+    Raises Refused: no deposit is awaited, or the PG says no, or nothing.
+    """
+    async with till.db.write() as session:
+        payment = await find(session, order_id, lock=True)
+        if payment.status != Status.WAITING:
+            raise Refused("NOT_WAITING", "입금을 기다리는 주문이 아닙니다. 새로고침해서 상태를 확인해 주세요.")
+        payment.next_check_at, payment.awaiting_answer = now() + timedelta(seconds=till.settle_after), True
+        session.add(payment.tell("withdraw_requested", by))
+    try:
+        receipt = await till.gateway_for(payment).withdraw(payment)
+    except (Declined, InDoubt) as error:
+        return await _look(till, order_id, error, by)
+    return await receipts.write(till, order_id, receipt, by)
+
+
+async def _look(till: Till, order_id: str, error: Declined | InDoubt, by: str) -> Payment:
+    """It may be paid, closed already, or closed by the request that got no answer."""
+    try:
+        payment = await settlement.settle(till, order_id, by)
+    except InDoubt as silence:
+        error = silence
+    else:
+        if payment.status != Status.WAITING:
+            return payment
+    if isinstance(error, Declined):
+        raise Refused("WITHDRAW_DECLINED", f"결제사가 주문을 취소하지 않았습니다: {error.message}")
+    raise Refused("WITHDRAW_IN_DOUBT", "결제사의 답을 받지 못했습니다. 취소되었는지 자동으로 확인하고 있습니다.", 502)
+
+
+async def close_owned(till: Till, payment: Payment) -> Payment:
+    """Whoever has bought the prompt another way must not pay for it again. Raises Refused, as `withdraw`."""
+    if payment.status != Status.WAITING:
+        return payment
+    async with till.db.read() as session:
+        purchase = await owned(session, payment.user_id, payment.prompt_id)
+    return await withdraw(till, payment.order_id, "system") if purchase else payment

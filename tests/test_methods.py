@@ -1,0 +1,154 @@
+"""Choosing how to pay: the cards, their order, which one is chosen already, and every way through Toss."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from bs4 import BeautifulSoup
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.circuit import SILENCES
+from app.gateways import Method
+from app.gateways.toss import Toss
+from app.till import find
+from tests import story
+from tests.conftest import Cashier, Checkout, House, Visitor
+from tests.fragments import assert_fragment, assert_page, one, soup, words
+from tests.sandboxes import Sandbox
+
+SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ORDER_FORM = f"/payments/new?prompt_id={story.DISCOUNTED}"
+
+
+def chosen(page: BeautifulSoup) -> str:
+    """The card that is ticked when the form opens."""
+    return str(one(str(page), "input[name=payment_method][checked]")["value"])
+
+
+def bought(visitor: Visitor, cashier: Cashier, method: str, prompt_id: int = story.PROMPT) -> Checkout:
+    checkout = cashier.press(cashier.open(visitor, cashier.order(visitor, prompt_id, payment_method=method)))
+    assert visitor.get(checkout.back).status_code == 303
+    return checkout
+
+
+@SQLITE
+def test_every_method_is_a_card_named_by_its_label(buyer: Visitor) -> None:
+    page = assert_page(buyer.get(ORDER_FORM))
+    cards = page.select(".method")
+    assert [str(card.input and card.input["value"]) for card in cards] == list(Toss.methods)
+    for card in cards:
+        assert card.input
+        method = Toss.methods[str(card.input["value"])]
+        assert words(one(str(page), f"#{card.input['aria-labelledby']}")) == method.label
+        assert words(one(str(page), f"#{card.input['aria-describedby']}")) == method.hint
+        mark = one(str(card), ".method-mark")
+        assert words(mark) == method.mark
+        assert mark["aria-hidden"] == "true"
+        assert f"is-{method.brand}" in card["class"]
+    assert chosen(page) == "card"
+
+
+@SQLITE
+def test_the_form_remembers_how_the_buyer_paid_last_on_any_device(
+    house: House, buyer: Visitor, other: Visitor, cashier: Cashier
+) -> None:
+    bought(buyer, cashier, "naverpay")
+    cashier.order(buyer, story.DISCOUNTED, payment_method="mobile")  # never paid
+    elsewhere = house.visitor(story.BUYER)
+    assert chosen(assert_fragment(elsewhere.part("GET", ORDER_FORM))) == "naverpay"
+    assert chosen(assert_page(other.get(ORDER_FORM))) == "card"
+
+
+@SQLITE
+def test_a_method_that_is_gone_is_neither_offered_nor_chosen_and_keeps_its_name(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    checkout = bought(buyer, cashier, "tosspay")
+
+    async def gone(session: AsyncSession) -> None:
+        (await find(session, checkout.order_id)).payment_method = "cheque"
+
+    assert "토스페이먼츠 · 토스페이" in words(soup(admin.get(f"/admin{checkout.path}").text))
+    house.change(gone)
+    page = assert_page(buyer.get(ORDER_FORM))
+    assert chosen(page) == "card"
+    assert "토스페이먼츠 · cheque" in words(soup(admin.get(f"/admin{checkout.path}").text))
+
+
+@SQLITE
+@pytest.mark.parametrize("method", [method for method in Toss.methods if method != "virtual_account"])
+def test_a_buyer_pays_by_every_method_and_reads_at_once(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox, method: str
+) -> None:
+    checkout = bought(buyer, cashier, method)
+    assert_page(buyer.get(checkout.path), "결제가 끝났습니다", story.BODY)
+    assert house.payment(checkout.order_id).payment_method == method
+    shown = sandbox.http.get(f"/toss/v1/payments/{checkout.payment_key}", auth=("test_sk_sandbox", "")).json()
+    said = {"card": "카드", "tosspay": "간편결제", "naverpay": "간편결제", "transfer": "계좌이체", "mobile": "휴대폰"}
+    assert shown["method"] == said[method]
+    assert (shown["easyPay"] or {}).get("provider") == {"tosspay": "토스페이", "naverpay": "네이버페이"}.get(method)
+    for amount in ("3000", ""):
+        assert cashier.refund(admin, checkout, amount=amount).status_code == 200
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+    assert house.payment(checkout.order_id).status == "refunded"
+
+
+@SQLITE
+@pytest.mark.parametrize("method", Toss.methods)
+@pytest.mark.parametrize(
+    ("button", "status"), [("close", "canceled"), ("abort", "failed"), ("system-error", "in_doubt")]
+)
+def test_every_window_can_end_badly_and_nothing_is_taken(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, method: str, button: str, status: str
+) -> None:
+    checkout = cashier.press(cashier.open(buyer, cashier.order(buyer, payment_method=method)), button)
+    buyer.get(checkout.back)
+    assert house.payment(checkout.order_id).status == status
+    assert sandbox.ledger(checkout.order_id)["charged"] == 0
+    assert house.purchases(checkout.order_id) == []
+
+
+@SQLITE
+def test_a_gateway_without_keys_is_not_offered_and_keeps_its_labels(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    checkout = bought(buyer, cashier, "transfer")
+    cast(dict[str, object], house.till.gateways).clear()
+    assert_page(buyer.get(ORDER_FORM), "지금은 쓸 수 있는 결제수단이 없습니다")
+    assert words(one(admin.get("/admin/payments").text, f"#payment-{checkout.order_id} .how")) == "계좌이체"
+    assert_page(admin.get(f"/admin{checkout.path}"), "토스페이먼츠 · 계좌이체")
+
+
+@SQLITE
+def test_a_silent_pg_is_shown_and_cannot_be_chosen_and_another_one_is(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    bought(buyer, cashier, "naverpay")
+    known = cast(dict[str, object], house.till.gateways)
+    known["another"] = SimpleNamespace(name="another", label="다른 결제사", methods={"other": Method("다른 결제")})
+    for _ in range(SILENCES):
+        house.till.circuits["toss"].silent()
+    form = {"prompt_id": str(story.DISCOUNTED), "payment_method": "naverpay", "agree": "on"}
+    again = buyer.part("POST", "/payments", data=form)
+    for page in (assert_page(buyer.get(ORDER_FORM)), assert_fragment(again, status=422)):
+        assert chosen(page) == "other"
+        silent = page.select(".method:has(:disabled)")
+        assert len(silent) == len(Toss.methods)
+        assert all("잠시 이용할 수 없음" in words(card) for card in silent)
+        assert page.select_one("#pay")
+
+    del known["another"]
+    page = assert_page(buyer.get(ORDER_FORM), "지금은 결제사가 답하지 않습니다")
+    assert not page.select("#pay, input[checked]")
+    house.till.circuits["toss"].answered()
+    assert chosen(assert_page(buyer.get(ORDER_FORM))) == "naverpay"
+
+
+@SQLITE
+def test_the_gateways_most_buyers_look_for_come_first(house: House) -> None:
+    known = cast(dict[str, object], house.till.gateways)
+    toss = known.pop("toss")
+    for name in ("another", "kakaopay", "zzz"):
+        known[name] = SimpleNamespace(name=name, methods={name: Method(name)})
+    known["toss"] = toss
+    assert list(house.till.methods) == [*Toss.methods, "kakaopay", "another", "zzz"]
