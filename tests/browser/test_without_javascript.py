@@ -54,6 +54,18 @@ def test_an_operator_without_javascript_filters_and_refunds(no_js: Page, shop: S
     expect(page.locator(".refund-entry")).to_contain_text("환불 완료")
     assert shop.sandbox.ledger(checkout.order_id)["refunded"] == 3_000
 
+    page.goto("/admin/payments")
+    row(page, checkout.order_id).get_by_role("checkbox").check()
+    row(page, other.order_id).get_by_role("checkbox").check()
+    page.get_by_role("button", name="일괄 환불 미리 보기").click()
+    expect(page.get_by_text("2건 = ₩17,000")).to_be_visible()
+    page.get_by_label("환불 사유").fill("오류")
+    page.get_by_role("button", name="환불하기").click()
+    expect_heading(page, "일괄 환불")
+    while page.get_by_text("2건 중 2건").count() == 0:
+        page.reload()
+    assert shop.sandbox.ledger(other.order_id)["refunded"] == 10_000
+
 
 def test_a_buyer_without_javascript_pays_with_kakaopay_and_gets_a_part_back(no_js: Page, shop: Shop) -> None:
     page = log_in(no_js, story.BUYER)
