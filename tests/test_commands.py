@@ -62,8 +62,8 @@ def test_a_new_shop_is_set_up_from_the_command_line(tmp_path: Path) -> None:
     url = f"sqlite:///{path}"
     run("migrate", database_url=url)
     assert EMAIL in run("create-admin", "Boss@Example.com", database_url=url, ADMIN_PASSWORD=PASSWORD)
-    ((email, is_admin, password_hash),) = rows(path, "SELECT email, is_admin, password_hash FROM user")
-    assert (email, is_admin) == (EMAIL, 1)
+    ((email, is_admin, role, password_hash),) = rows(path, "SELECT email, is_admin, role, password_hash FROM user")
+    assert (email, is_admin, role) == (EMAIL, 1, "owner")
     assert str(password_hash).startswith("$argon2id$")
     token = run("create-token", EMAIL, database_url=url).strip()
     assert len(token) >= 40

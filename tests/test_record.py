@@ -10,6 +10,7 @@ from app.config import Settings
 from app.desk import Approval
 from app.models import Payment, Status
 from app.render import masked_email, masked_name, masked_phone
+from app.settlement import settle
 from app.till import find
 from tests import story
 from tests.conftest import Cashier, Checkout, House, Visitor
@@ -212,6 +213,25 @@ def test_a_request_can_be_refused_and_taken_back(
     assert sandbox.ledger(paid.order_id)["refunded"] == 0
     payment: Payment = house.payment(paid.order_id)
     assert payment.remaining == 10_000
+
+
+@one_database
+def test_a_deposit_s_account_waits_sealed_for_the_second_person(
+    house: House, buyer: Visitor, operator: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    account = {"bank": "신한은행", "number": "110-123-456789", "holder": "김찐"}
+    checkout = cashier.press(cashier.open(buyer, cashier.order(buyer, payment_method="virtual_account")))
+    buyer.get(checkout.back)
+    cashier.sandbox.http.post(f"/toss/_deposit/{checkout.order_id}").raise_for_status()
+    house.run(settle, house.till, checkout.order_id, "reconciler")
+    assert cashier.refund(operator, checkout, **account).status_code == 202
+    approval = asked(house)
+    assert approval.account_sealed
+    assert "110123456789" not in str(approval.model_dump())
+    assert decide(admin, approval) == 303
+    shown = cashier.sandbox.http.get(f"/toss/v1/payments/{checkout.payment_key}", auth=("test_sk_sandbox", "")).json()
+    assert shown["virtualAccount"]["refundReceiveAccount"]["accountNumber"] == "110123456789"
+    assert asked(house).account_sealed is None
 
 
 @one_database
