@@ -1,6 +1,5 @@
 """Choosing how to pay: the cards, their order, which one is chosen already, and every way through Toss."""
 
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -8,7 +7,8 @@ from bs4 import BeautifulSoup
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.circuit import SILENCES
-from app.gateways import Method
+from app.gateways import Gateway
+from app.gateways.kakaopay import KakaoPay
 from app.gateways.toss import Toss
 from app.till import find
 from tests import story
@@ -32,13 +32,13 @@ def bought(visitor: Visitor, cashier: Cashier, method: str, prompt_id: int = sto
 
 
 @SQLITE
-def test_every_method_is_a_card_named_by_its_label(buyer: Visitor) -> None:
+def test_every_method_is_a_card_named_by_its_label(house: House, buyer: Visitor) -> None:
     page = assert_page(buyer.get(ORDER_FORM))
     cards = page.select(".method")
-    assert [str(card.input and card.input["value"]) for card in cards] == list(Toss.methods)
+    assert [str(card.input and card.input["value"]) for card in cards] == [*Toss.methods, *KakaoPay.methods]
     for card in cards:
         assert card.input
-        method = Toss.methods[str(card.input["value"])]
+        method = house.till.methods[str(card.input["value"])]
         assert words(one(str(page), f"#{card.input['aria-labelledby']}")) == method.label
         assert words(one(str(page), f"#{card.input['aria-describedby']}")) == method.hint
         mark = one(str(card), ".method-mark")
@@ -124,20 +124,19 @@ def test_a_silent_pg_is_shown_and_cannot_be_chosen_and_another_one_is(
     house: House, buyer: Visitor, cashier: Cashier
 ) -> None:
     bought(buyer, cashier, "naverpay")
-    known = cast(dict[str, object], house.till.gateways)
-    known["another"] = SimpleNamespace(name="another", label="다른 결제사", methods={"other": Method("다른 결제")})
     for _ in range(SILENCES):
         house.till.circuits["toss"].silent()
     form = {"prompt_id": str(story.DISCOUNTED), "payment_method": "naverpay", "agree": "on"}
     again = buyer.part("POST", "/payments", data=form)
     for page in (assert_page(buyer.get(ORDER_FORM)), assert_fragment(again, status=422)):
-        assert chosen(page) == "other"
+        assert chosen(page) == "kakao"
         silent = page.select(".method:has(:disabled)")
         assert len(silent) == len(Toss.methods)
         assert all("잠시 이용할 수 없음" in words(card) for card in silent)
         assert page.select_one("#pay")
 
-    del known["another"]
+    for _ in range(SILENCES):
+        house.till.circuits["kakaopay"].silent()
     page = assert_page(buyer.get(ORDER_FORM), "지금은 결제사가 답하지 않습니다")
     assert not page.select("#pay, input[checked]")
     house.till.circuits["toss"].answered()
@@ -146,9 +145,6 @@ def test_a_silent_pg_is_shown_and_cannot_be_chosen_and_another_one_is(
 
 @SQLITE
 def test_the_gateways_most_buyers_look_for_come_first(house: House) -> None:
-    known = cast(dict[str, object], house.till.gateways)
-    toss = known.pop("toss")
-    for name in ("another", "kakaopay", "zzz"):
-        known[name] = SimpleNamespace(name=name, methods={name: Method(name)})
-    known["toss"] = toss
-    assert list(house.till.methods) == [*Toss.methods, "kakaopay", "another", "zzz"]
+    kinds = sorted(Gateway.registry, key=lambda kind: kind.place)
+    assert [kind.name for kind in kinds[:2]] == ["toss", "kakaopay"]
+    assert list(house.till.methods) == [*Toss.methods, *KakaoPay.methods]

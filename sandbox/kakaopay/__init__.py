@@ -15,10 +15,10 @@ routes = Mount(
         Route(f"{V1}/approve", api.approve, methods=["POST"]),
         Route(f"{V1}/order", api.order, methods=["POST"]),
         Route(f"{V1}/cancel", api.cancel, methods=["POST"]),
-        Route("/online/{path:path}", nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Route("/mockup/bridge/{kind}/pg/one-time/payment/{key}", window.show, methods=["GET"]),
         Route("/_window/{tid}", window.show, methods=["GET"]),
         Route("/_window/{tid}/{action}", window.act, methods=["POST"]),
+        Route("/{path:path}", nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ],
 )
 

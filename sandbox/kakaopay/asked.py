@@ -61,6 +61,7 @@ class Asked:
 
     def cid(self) -> str:
         cid = self.text("cid", 10)
+        self.maybe_text("cid_secret", 24)
         if cid not in self.switches.text("cids").split(","):
             raise wrong_cid(self.switches)
         return cid

@@ -57,9 +57,7 @@ class KakaoPay:
 
     def shown(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Fields without a value: a null as in real answers, or left out as in the samples (§6)."""
-        if self.world.switches.text("absent_fields") == "null":
-            return answer
-        return {name: value for name, value in answer.items() if value is not None}
+        return answer if self.world.switches.text("absent_fields") == "null" else without_nulls(answer)
 
     # The world's questions
 
@@ -93,3 +91,11 @@ class KakaoPay:
         for it in kept["payments"]:
             sums = {name: Sum(**it[name]) for name in ("amount", "canceled")}
             self.keep(Payment(**it | sums | {"actions": [Action(**action) for action in it["actions"]]}))
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [without_nulls(it) for it in value]
+    if isinstance(value, dict):
+        return {name: without_nulls(it) for name, it in value.items() if it is not None}
+    return value

@@ -78,6 +78,7 @@ def test_the_same_order_gets_a_new_tid_each_time(kakao: Kakao) -> None:
         ({"available_cards": ["SHINHAN", "VISA"]}, -2),
         ({"use_share_installment": "yes"}, -2),
         ({"custom_json": "[]"}, -2),
+        ({"cid_secret": "a" * 25}, -2),
         ({"total_amount": 2_000_001}, -797),
     ],
 )
@@ -133,6 +134,7 @@ def test_what_is_not_there_is_minus_404(kakao: Kakao) -> None:
     headers = {"authorization": f"SECRET_KEY {SECRET}"}
     assert code_of(kakao.http.get("/kakaopay/online/v1/payment/order", headers=headers)) == (404, -404)
     assert code_of(kakao.ask("subscription")) == (404, -404)
+    assert code_of(kakao.http.post("/kakaopay/v1/payment/ready", headers=headers)) == (404, -404)
     assert code_of(kakao.http.get("/kakaopay/online/v1/payment/order")) == (400, -400)
 
 
@@ -182,7 +184,9 @@ def test_fields_without_a_value_may_be_left_out(kakao: Kakao) -> None:
     told = kakao.approve(tid, kakao.token(tid, method="MONEY")).json()
     assert list(told) == [name for name in APPROVED if name in told]
     assert {"sid", "payload", "item_code", "card_info"}.isdisjoint(told)
-    assert {"canceled_at", "selected_card_info"}.isdisjoint(kakao.order(tid).json())
+    order = kakao.order(tid).json()
+    assert {"canceled_at", "selected_card_info"}.isdisjoint(order)
+    assert "payload" not in order["payment_action_details"][0]
 
 
 @pytest.mark.parametrize(
