@@ -15,9 +15,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.clock import now
 from app.db import Database
-from app.models import Event, Payment, Status
+from app.filters import Filter
+from app.models import Event, Payment, RefundStatus, Status
 from app.render import draw
-from app.search import Filter, latest_refunds
+from app.search import latest_refunds
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,14 @@ class News:
     event_id: int
     payment: Payment
     before: Status
+    refund: RefundStatus | None
     is_new: bool
     row: str
 
     def message(self, cursor: int, wanted: Filter) -> bytes | None:
         """What a viewer with this filter gets. A row that comes to fit goes to its place, a changed one morphs."""
-        fits = wanted.fits(self.payment, self.payment.status)
-        fitted = not self.is_new and wanted.fits(self.payment, self.before)
+        fits = wanted.fits(self.payment, self.payment.status, self.refund)
+        fitted = not self.is_new and wanted.fits(self.payment, self.before, self.refund)
         if fits and not fitted and not wanted.cursor:
             key = "data-amount" if "amount" in wanted.sort else "data-created"
             order = ":desc" if wanted.sort.startswith("-") else ""
@@ -163,7 +165,14 @@ async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:
     payments = {payment.id: payment for payment in found}
     rows = {payment.id: draw("admin/payments/_row.html", payment=payment, refunds=refunds) for payment in found}
     return [
-        News(event.id or 0, payments[event.payment_id], event.before, event.kind == "created", rows[event.payment_id])
+        News(
+            event.id or 0,
+            payments[event.payment_id],
+            event.before,
+            refunds.get(event.payment_id),
+            event.kind == "created",
+            rows[event.payment_id],
+        )
         for event in events
     ]
 

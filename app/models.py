@@ -145,7 +145,14 @@ class Payment(SQLModel, table=True):
         Index("ix_payment_amount_id", "amount", "id"),
         Index("ix_payment_status_created_at_id", "status", "created_at", "id"),
         Index("ix_payment_payment_method_created_at_id", "payment_method", "created_at", "id"),
-        Index("ix_payment_buyer_email", "buyer_email"),
+        Index("ix_payment_gateway_created_at_id", "gateway", "created_at", "id"),
+        Index("ix_payment_status_payment_method_created_at_id", "status", "payment_method", "created_at", "id"),
+        Index(
+            "ix_payment_pg_transaction_id",
+            "pg_transaction_id",
+            sqlite_where=text("pg_transaction_id IS NOT NULL"),
+            postgresql_where=text("pg_transaction_id IS NOT NULL"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)

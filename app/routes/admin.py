@@ -5,7 +5,9 @@ import io
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from typing import Any
 
+from sqlalchemy import Row
 from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -13,12 +15,13 @@ from starlette.responses import Response, StreamingResponse
 from app import deposits, refunds
 from app.auth import admin_required
 from app.clock import now
+from app.filters import Filter
 from app.forms import MAX_ID, AccountForm, RefundForm, typed
 from app.gateways import Declined, InDoubt, RefundAccount
 from app.live import Stream, newest_event
 from app.models import Event, Payment, Refund, RefundStatus, Status
 from app.render import kst, redirect, render, wants_fragment
-from app.search import Filter, Page, latest_refunds, search
+from app.search import Page, latest_refunds, search
 from app.till import Refused, Till, find
 
 BOM = "\ufeff"  # Excel reads Korean only with it
@@ -30,13 +33,12 @@ async def index(request: Request) -> Response:
     till: Till = request.state.till
     typed_query = dict(request.query_params)
     wanted, errors = Filter.read(typed_query)
-    page, after, latest = Page([], None), 0, {}
+    page, after = Page([]), 0
     async with till.db.read() as session:
         after = await newest_event(session)  # before the page is read: what comes in between is told by the stream
         try:
             if wanted:
                 page = await search(session, wanted)
-                latest = await latest_refunds(session, page.payments)
         except ValueError:
             errors = {"cursor": Filter.sentences["cursor"]}
     answer = render(
@@ -48,7 +50,7 @@ async def index(request: Request) -> Response:
         typed={"status": "", "payment_method": "", "q": "", "from": "", "to": "", "sort": ""} | typed_query,
         errors=errors,
         page=page,
-        refunds=latest,
+        refunds=page.refunds,
         after=after,
         statuses=list(Status),
         methods=till.methods,
@@ -220,7 +222,7 @@ async def _lines(till: Till, wanted: Filter) -> AsyncIterator[str]:
         wanted = wanted.model_copy(update={"cursor": page.next})
 
 
-def _cells(payment: Payment) -> tuple[object, ...]:
+def _cells(payment: Row[Any]) -> tuple[object, ...]:
     return (
         payment.order_id,
         kst(payment.created_at),
