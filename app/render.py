@@ -21,6 +21,10 @@ def won(amount: int) -> str:
     return f"₩{amount:,}"
 
 
+def percent(share: float | None) -> str:
+    return "—" if share is None else f"{share:.1%}"
+
+
 def kst(moment: datetime) -> str:
     return f"{moment.astimezone(KST):%Y-%m-%d %H:%M:%S}"
 
@@ -45,7 +49,9 @@ environment = Environment(
     autoescape=True,
     undefined=StrictUndefined,
 )
-environment.filters.update(won=won, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat)
+environment.filters.update(
+    won=won, percent=percent, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat
+)
 environment.globals.update(static=static)
 templates = Jinja2Templates(env=environment)
 

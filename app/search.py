@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,23 +11,22 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     String,
-    Table,
     and_,
     case,
     cast,
     func,
     or_,
     select,
+    text,
     true,
     union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.clock import now
-from app.filters import STUCK_AFTER, Filter, Sought
-from app.models import UNSETTLED, Payment, RefundStatus, Status
+from app.conditions import P, R, conditions, is_sqlite, steer, steered
+from app.filters import Filter, Sought
+from app.models import Payment, RefundStatus, Status
 from app.terms import PIECES, holds, matches, spelled
 
 PAGE = 50
@@ -35,8 +34,7 @@ LAST = "last"
 """The cursor of the last page."""
 LONGEST = "z" * 32  # follows every order number that begins alike
 
-P: Table = SQLModel.metadata.tables["payment"]
-R: Table = SQLModel.metadata.tables["refund"]
+OWNED = {"n": P.c.buyer_name, "m": P.c.buyer_email, "p": P.c.buyer_phone}
 _NAMES = """
     id order_id gateway payment_method prompt_id amount paid_amount refunded_amount status pg_transaction_id
     buyer_name buyer_email buyer_phone item_name failure_code failure_message checks next_check_at
@@ -95,17 +93,13 @@ async def latest_refunds(session: AsyncSession, payments: Sequence[Payment]) -> 
     return {row.payment_id: row.status for row in await _rows(session, query)}
 
 
-def is_sqlite(session: AsyncSession) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
-
-
 # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _by_id(session: AsyncSession, wanted: Filter, text: str, limit: int) -> Sequence[Row[Any]]:
+async def _by_id(session: AsyncSession, wanted: Filter, typed: str, limit: int) -> Sequence[Row[Any]]:
     """An order number or a PG's transaction id, or orders whose number begins so."""
-    begins = and_(P.c.order_id.between(text, text + LONGEST), P.c.order_id.startswith(text, autoescape=True))
-    query = select(*LISTED).where(or_(begins, P.c.pg_transaction_id == text), *conditions(wanted))
+    begins = and_(P.c.order_id.between(typed, typed + LONGEST), P.c.order_id.startswith(typed, autoescape=True))
+    query = select(*LISTED).where(or_(begins, P.c.pg_transaction_id == typed), *conditions(wanted))
     return await _rows(session, query.order_by(P.c.id.desc()).limit(limit))
 
 
@@ -116,64 +110,41 @@ async def _rows(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
 
 async def _query(session: AsyncSession, wanted: Filter, sought: Sought | None, turn: "_Turn", limit: int) -> Any:
     where = [*conditions(wanted), *turn.beyond()]
+    sqlite = is_sqlite(session)
+    if not sqlite and (sought or steered(wanted)):
+        # What was planned for other words and ranges may be the wrong way for these.
+        await (await session.connection()).execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    index = await steer(session, wanted, sought) if sqlite else None
+    page = select(*LISTED).where(*where).order_by(*turn.order()).limit(limit)
     if sought is None:
-        return select(*LISTED).where(*where).order_by(*turn.order()).limit(limit)
-    if is_sqlite(session):
-        pieces = PIECES.join(P, P.c.id == PIECES.c.rowid)
+        return page.with_hint(P, f"INDEXED BY {index}", "sqlite") if index else page
+    if sqlite and index:
+        return page.where(holds(sought.parts)).with_hint(P, f"INDEXED BY {index}", "sqlite")
+    if sqlite:
         order = turn.order() if wanted.by_amount else [turn.direct(PIECES.c.rowid)]
-        found = select(*LISTED).select_from(pieces).where(matches(sought.parts), holds(sought.parts), *where)
-        return found.order_by(*order).limit(limit)
+        found = select(*LISTED).select_from(PIECES.join(P, P.c.id == PIECES.c.rowid))
+        return found.where(matches(sought.parts), holds(sought.parts), *where).order_by(*order).limit(limit)
     spellings = await spelled(session, sought.parts)
     if spellings is None:  # so common that the newest payments are full of it: walk, and look
-        unforeseen = case((holds(sought.parts), true()))  # PostgreSQL expects far too few, and would collect them all
-        return select(*LISTED).where(unforeseen, *where).order_by(*turn.order()).limit(limit)
+        # PostgreSQL would expect far too few of them, and collect them all.
+        return page.where(case((holds(sought.parts), true())))
+    if wanted.by_amount or len(where) > len(turn.beyond()):
+        return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items())))
     return _of_owners(spellings, where, turn, limit)
 
 
 def _of_owners(spellings: dict[str, list[str]], where: Any, turn: "_Turn", limit: int) -> Any:
     """PostgreSQL: from each of these names, addresses and numbers to its own first payments; of those, the page."""
-    owners = {"n": P.c.buyer_name, "m": P.c.buyer_email, "p": P.c.buyer_phone}
     firsts = []
     for kind, values in spellings.items():
         each = func.unnest(cast(values, ARRAY(String))).table_valued("value").render_derived()
-        own = select(*turn.keys).where(owners[kind] == each.c.value, *where)
+        own = select(*turn.keys).where(OWNED[kind] == each.c.value, *where)
         first = own.order_by(*turn.order()).limit(limit).lateral()
         firsts.append(select(*first.c).select_from(each.join(first, true())))
     together = union(*firsts).subquery()
     order = [turn.direct(together.c[key.name]) for key in turn.keys]
     top = select(together.c.id).order_by(*order).limit(limit).subquery()
     return select(*LISTED).join_from(P, top, P.c.id == top.c.id).order_by(*turn.order())
-
-
-def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Everything but what is searched for and where the page begins."""
-    given: tuple[tuple[Any, Callable[[Any], ColumnElement[bool]]], ...] = (
-        (wanted.status, P.c.status.__eq__),
-        (wanted.payment_method, P.c.payment_method.__eq__),
-        (wanted.gateway, P.c.gateway.__eq__),
-        (wanted.since, P.c.created_at.__ge__),
-        (wanted.until, P.c.created_at.__lt__),
-        (wanted.amount_from, P.c.amount.__ge__),
-        (wanted.amount_to, P.c.amount.__le__),
-    )
-    chosen = [condition(value) for value, condition in given if value]
-    if wanted.attention:
-        kinds = attention()
-        needs = or_(*kinds.values()) if wanted.attention == "any" else kinds[wanted.attention]
-        chosen += [P.c.next_check_at.is_not(None), needs]
-    return chosen
-
-
-def attention() -> dict[str, ColumnElement[bool]]:
-    """Which of the open payments (those we will ask the PG about) a person should look at."""
-    asking = tuple(status for status in UNSETTLED if status != Status.WAITING)
-    doubted = select(R.c.id).where(R.c.payment_id == P.c.id, R.c.status == RefundStatus.IN_DOUBT).exists()
-    return {
-        "in_doubt": P.c.status == Status.IN_DOUBT,
-        "mismatch": P.c.failure_code.endswith("MISMATCH"),
-        "stuck": and_(P.c.status.in_(asking), P.c.created_at < now() - STUCK_AFTER),
-        "refund": and_(P.c.refunded_amount > 0, doubted),
-    }
 
 
 # ── in which order, and from where on ────────────────────────────────────────────────────────────────────────────────

@@ -36,6 +36,10 @@ TABLE = """
     payment_cancel  PART-POST  /payments/{open}/cancel                 401  409  404  404
     purchases       GET        /purchases                              303  200  200  200
     purchases       PART       /purchases                              401  200  200  200
+    admin_overview  GET        /admin                                  303  403  403  200
+    admin_overview  PART       /admin                                  401  403  403  200
+    admin_counts    GET        /admin/payments/counts                  303  403  403  200
+    admin_counts    PART       /admin/payments/counts                  401  403  403  200
     admin_payments  GET        /admin/payments                         303  403  403  200
     admin_payments  PART       /admin/payments                         401  403  403  200
     admin_live      GET        /admin/payments/live?after=0            303  403  403  200

@@ -6,7 +6,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.gateways import gateway_label, method_label
 from app.render import STATIC, environment
-from app.routes import admin, api, checkout, library, operations, reconciliation, sessions, shop, webhooks
+from app.routes import admin, api, checkout, library, operations, overview, reconciliation, sessions, shop, webhooks
 
 
 class OrderIdConvertor(StringConvertor):
@@ -33,7 +33,9 @@ routes: list[BaseRoute] = [
     Route("/payments/{order_id:order_id}/return", checkout.come_back, name="payment_return"),
     Route("/payments/{order_id:order_id}/cancel", checkout.cancel, methods=["POST"], name="payment_cancel"),
     Route("/purchases", library.index, name="purchases"),
+    Route("/admin", overview.index, name="admin_overview"),
     Route("/admin/payments", admin.index, name="admin_payments"),
+    Route("/admin/payments/counts", admin.count, name="admin_counts"),
     Route("/admin/payments/live", admin.live, name="admin_live"),
     Route("/admin/payments.csv", admin.export, name="admin_export"),
     Route("/admin/payments/{order_id:order_id}", admin.show, name="admin_payment"),

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app import deposits, refunds
+from app import counts, deposits, refunds
 from app.auth import admin_required
 from app.clock import now
 from app.filters import Filter
@@ -24,6 +24,7 @@ from app.render import kst, redirect, render, wants_fragment
 from app.search import Page, latest_refunds, search
 from app.till import Refused, Till, find
 
+TYPED = [field.alias or name for name, field in Filter.model_fields.items() if name != "cursor"]
 BOM = "\ufeff"  # Excel reads Korean only with it
 BESIDE = {"ACCOUNT_REQUIRED": "number", "UNKNOWN_BANK": "bank"}  # beside which field of the refund form a no stands
 
@@ -33,12 +34,14 @@ async def index(request: Request) -> Response:
     till: Till = request.state.till
     typed_query = dict(request.query_params)
     wanted, errors = Filter.read(typed_query)
-    page, after = Page([]), 0
+    page, after, totals, attention = Page([]), 0, {}, {}
     async with till.db.read() as session:
         after = await newest_event(session)  # before the page is read: what comes in between is told by the stream
         try:
             if wanted:
                 page = await search(session, wanted)
+                if not (wanted.cursor and wants_fragment(request)):  # more rows come alone
+                    totals, attention = await counts.by_status(session, wanted), await counts.needing_attention(session)
         except ValueError:
             errors = {"cursor": Filter.sentences["cursor"]}
     answer = render(
@@ -47,18 +50,33 @@ async def index(request: Request) -> Response:
         "admin/payments/_list.html" if errors or not typed_query.get("cursor") else "admin/payments/_rows.html",
         status=422 if errors else 200,
         wanted=wanted or Filter(),
-        typed={"status": "", "payment_method": "", "q": "", "from": "", "to": "", "sort": ""} | typed_query,
+        typed=dict.fromkeys(TYPED, "") | typed_query,
         errors=errors,
         page=page,
         refunds=page.refunds,
         after=after,
         statuses=list(Status),
         methods=till.methods,
+        gateways={gateway.name: gateway.label for gateway in till.gateways.values()},
+        counts=totals,
+        attention=attention,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.
         answer.headers["HX-Replace-Url"] = f"{request.url.path}?{wanted.query_string()}".rstrip("?")
     return answer
+
+
+@admin_required
+async def count(request: Request) -> Response:
+    """What the list asks for every few seconds: the numbers on its tabs."""
+    wanted, errors = Filter.read(request.query_params)
+    if wanted is None:
+        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        totals, attention = await counts.by_status(session, wanted), await counts.needing_attention(session)
+    return render(request, "admin/payments/_counts.html", wanted=wanted, counts=totals, attention=attention)
 
 
 @admin_required
