@@ -1,30 +1,40 @@
 """How many payments stand where: exact while they are few, "1,000+" where counting on would take longer than a page."""
 
-from typing import Any
+from functools import cache
 
-from sqlalchemy import func, literal, select, union_all
+from sqlalchemy import TextClause, bindparam, func, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.conditions import P, attention, conditions
+from app.conditions import P, attention
 from app.filters import Filter
 from app.models import Status
 
 MANY = 1000
+NARROWER = {
+    "method": "payment_method = :method",
+    "since": "created_at >= :since",
+    "until": "created_at < :until",
+}
 
 
 async def by_status(session: AsyncSession, wanted: Filter) -> dict[Status, str]:
     """For the tabs, in words. None where no index leads to the rows: inside a search, a price range, a gateway."""
     if wanted.q or wanted.amount_from or wanted.amount_to or wanted.gateway or wanted.attention:
         return {}
-    each = wanted.model_copy(update={"status": None, "cursor": ""})
-    found = union_all(*(_count(status, each.model_copy(update={"status": status})) for status in Status))
-    rows = (await (await session.connection()).execute(found)).all()
+    given = {"method": wanted.payment_method, "since": wanted.since, "until": wanted.until}
+    given = {name: value for name, value in given.items() if value}
+    rows = (await (await session.connection()).execute(_counting(tuple(given)), given)).all()
     return {Status(status): f"{MANY:,}+" if count > MANY else f"{count:,}" for status, count in rows}
 
 
-def _count(status: Status, wanted: Filter) -> Any:
-    rows = select(literal(1)).select_from(P).where(*conditions(wanted)).limit(MANY + 1).subquery()
-    return select(literal(status.value), func.count()).select_from(rows)
+@cache
+def _counting(given: tuple[str, ...]) -> TextClause:
+    """Written out: to build nine selects takes longer than to run them."""
+    conditions = "".join(f" AND {NARROWER[name]}" for name in given)
+    each = "SELECT '{0}', count(*) FROM (SELECT 1 FROM payment WHERE status = '{0}'{1} LIMIT {2}) AS {0}"
+    counting = text(" UNION ALL ".join(each.format(status.value, conditions, MANY + 1) for status in Status))
+    moments = [bindparam(name, type_=P.c.created_at.type) for name in given if name != "method"]
+    return counting.bindparams(*moments)
 
 
 async def needing_attention(session: AsyncSession) -> dict[str, int]:

@@ -48,9 +48,9 @@ class Database:
             self._reader = self._sqlite(pool_size=4)
             self._writer = self._sqlite(pool_size=1).execution_options(sqlite_write=True)
         else:
-            self._reader = self._writer = create_async_engine(
-                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True
-            )
+            self._writer = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            # The same pool; a question on its own needs no BEGIN before and no ROLLBACK after it.
+            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
         self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
         self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
 
@@ -63,6 +63,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
+        """Every question by itself: two of them may see what was committed between them."""
         async with self._read() as session:
             yield session
 
@@ -96,5 +97,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads, then writes, fails at once when another writer came between; IMMEDIATE waits.
-    write = connection.get_execution_options().get("sqlite_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    # Who only reads needs none: as on PostgreSQL, each question sees what is committed when it is asked.
+    if connection.get_execution_options().get("sqlite_write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -32,6 +32,9 @@ LIFETIME = 600.0  # seconds after which a connection ends, to come back by itsel
 BACKLOG = 2 * CATCH_UP  # messages a slow viewer may lag behind; then it is cut, and comes back with Last-Event-ID
 
 
+NEWEST = select(func.max(col(Event.id)))
+
+
 @dataclass(frozen=True)
 class News:
     """One event with the payment as it stands now, drawn once for everyone."""
@@ -155,7 +158,8 @@ class Live:
 
 async def newest_event(session: AsyncSession) -> int:
     """Where a page that is drawn now starts to listen."""
-    return (await session.exec(select(func.max(Event.id)))).one() or 0
+    newest: int | None = await (await session.connection()).scalar(NEWEST)
+    return newest or 0
 
 
 async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:

@@ -48,6 +48,7 @@ environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,  # a list of fifty rows would ask the disk a hundred times whether its templates have changed
 )
 environment.filters.update(
     won=won, percent=percent, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat

@@ -73,7 +73,9 @@ async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Pa
         number = exact is None or exact.startswith(sought.id)
         return Page(found, understood="주문번호" if number else "결제사 거래번호")
     turn = _Turn.of(wanted)
-    rows = await _rows(session, await _query(session, wanted, sought, turn, limit + 1))
+    query = await _query(session, wanted, sought, turn, limit + 1)
+    anew = not is_sqlite(session) and (sought or steered(wanted))
+    rows = await (_planned_anew(session, query) if anew else _rows(session, query))
     page, more = rows[:limit], len(rows) > limit
     page = page[::-1] if turn.backward else page
     understood = sought.label if sought else None
@@ -108,12 +110,19 @@ async def _rows(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
     return (await (await session.connection()).execute(query)).all()
 
 
+async def _planned_anew(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
+    """PostgreSQL: what it planned for other words and ranges may be the wrong way for these."""
+    connection = await session.connection()
+    await connection.execute(text("SET plan_cache_mode = force_custom_plan"))
+    try:
+        return await _rows(session, query)
+    finally:
+        await connection.execute(text("RESET plan_cache_mode"))
+
+
 async def _query(session: AsyncSession, wanted: Filter, sought: Sought | None, turn: "_Turn", limit: int) -> Any:
     where = [*conditions(wanted), *turn.beyond()]
     sqlite = is_sqlite(session)
-    if not sqlite and (sought or steered(wanted)):
-        # What was planned for other words and ranges may be the wrong way for these.
-        await (await session.connection()).execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
     index = await steer(session, wanted, sought) if sqlite else None
     page = select(*LISTED).where(*where).order_by(*turn.order()).limit(limit)
     if sought is None:
