@@ -138,7 +138,7 @@ class Filter(Form):
 def read_search(typed: str) -> Sought:
     """Digits are the end of a phone number, an @ is an address, other letters than Latin a name."""
     text = typed.lower()
-    maybe_id = typed if re.fullmatch(r"[A-Za-z0-9_-]{8,200}", typed) else None
+    maybe_id = typed if re.fullmatch(r"[A-Za-z0-9_-]{6,200}", typed) else None
     digits = re.sub(r"^820?", "0", re.sub(r"\D", "", text)) if text.startswith("+82") else re.sub(r"\D", "", text)
     if re.fullmatch(r"[\d\s().+-]+", text) and len(digits) >= TAIL:
         address = (Part("m", text),) if text.isdigit() else ()
