@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 import app.daily
+import app.exports
 import app.models  # noqa: F401  they fill SQLModel.metadata
 from app.config import read_settings
 from app.db import Database

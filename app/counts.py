@@ -5,11 +5,13 @@ from functools import cache
 from sqlalchemy import TextClause, bindparam, func, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.conditions import P, attention
+from app.conditions import P, attention, conditions
 from app.filters import Filter
 from app.models import Status
+from app.search import count_found
 
 MANY = 1000
+FOUND = 10_000
 NARROWER = {
     "method": "payment_method = :method",
     "since": "created_at >= :since",
@@ -35,6 +37,16 @@ def _counting(given: tuple[str, ...]) -> TextClause:
     counting = text(" UNION ALL ".join(each.format(status.value, conditions, MANY + 1) for status in Status))
     moments = [bindparam(name, type_=P.c.created_at.type) for name in given if name != "method"]
     return counting.bindparams(*moments)
+
+
+async def all_of(session: AsyncSession, wanted: Filter) -> str:
+    """For a file: exact, however long it takes; inside a search up to a bound."""
+    if wanted.q:
+        found = await count_found(session, wanted, FOUND + 1)
+        return f"{FOUND:,}+" if found > FOUND else f"{found:,}"
+    query = select(func.count()).select_from(P).where(*conditions(wanted))
+    total: int | None = await (await session.connection()).scalar(query)
+    return f"{total or 0:,}"
 
 
 async def needing_attention(session: AsyncSession) -> dict[str, int]:

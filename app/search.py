@@ -86,6 +86,14 @@ async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Pa
     return Page(page, after, before, understood)
 
 
+async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
+    """How many payments a search finds, and no more than `most`."""
+    sought = wanted.sought
+    if sought and sought.id and (found := await _by_id(session, wanted, sought.id, most)):
+        return len(found)
+    return len(await _rows(session, await _query(session, wanted, sought, _Turn.of(wanted), most)))
+
+
 async def latest_refunds(session: AsyncSession, payments: Sequence[Payment]) -> dict[int, RefundStatus]:
     """How the last refund of each payment stands, by payment id."""
     ids = [payment.id for payment in payments if payment.id is not None]

@@ -44,7 +44,9 @@ TABLE = """
     admin_payments  PART       /admin/payments                         401  403  403  200
     admin_live      GET        /admin/payments/live?after=0            303  403  403  200
     admin_live      PART       /admin/payments/live?after=0            401  403  403  200
+    new_export      GET        /admin/payments/export                  303  403  403  200
     admin_export    GET        /admin/payments.csv                     303  403  403  200
+    admin_export_xlsx  GET     /admin/payments.xlsx                    303  403  403  200
     admin_payment   GET        /admin/payments/{paid}                  303  403  403  200
     admin_payment   PART       /admin/payments/{paid}                  401  403  403  200
     admin_cancel    POST       /admin/payments/{open}/cancel           303  403  403  409

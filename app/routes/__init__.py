@@ -6,7 +6,19 @@ from starlette.staticfiles import StaticFiles
 
 from app.gateways import gateway_label, method_label
 from app.render import STATIC, environment
-from app.routes import admin, api, checkout, library, operations, overview, reconciliation, sessions, shop, webhooks
+from app.routes import (
+    admin,
+    api,
+    checkout,
+    exports,
+    library,
+    operations,
+    overview,
+    reconciliation,
+    sessions,
+    shop,
+    webhooks,
+)
 
 
 class OrderIdConvertor(StringConvertor):
@@ -37,7 +49,9 @@ routes: list[BaseRoute] = [
     Route("/admin/payments", admin.index, name="admin_payments"),
     Route("/admin/payments/counts", admin.count, name="admin_counts"),
     Route("/admin/payments/live", admin.live, name="admin_live"),
-    Route("/admin/payments.csv", admin.export, name="admin_export"),
+    Route("/admin/payments/export", exports.new, name="new_export"),
+    Route("/admin/payments.csv", exports.as_csv, name="admin_export"),
+    Route("/admin/payments.xlsx", exports.as_xlsx, name="admin_export_xlsx"),
     Route("/admin/payments/{order_id:order_id}", admin.show, name="admin_payment"),
     Route("/admin/payments/{order_id:order_id}/cancel", admin.cancel, methods=["POST"], name="admin_cancel"),
     Route("/admin/payments/{order_id:order_id}/refunds/new", admin.new_refund, name="new_refund"),

@@ -1,31 +1,25 @@
 """An operator watches payments arrive, filters them, looks into one, and gives money back."""
 
-import csv
-import io
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
-from sqlalchemy import Row
 from sqlmodel import col, select
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app import counts, deposits, refunds
 from app.auth import admin_required
-from app.clock import now
 from app.filters import Filter
 from app.forms import MAX_ID, AccountForm, RefundForm, typed
 from app.gateways import Declined, InDoubt, RefundAccount
 from app.live import Stream, newest_event
 from app.models import Event, Payment, Refund, RefundStatus, Status
-from app.render import kst, redirect, render, wants_fragment
+from app.render import redirect, render, wants_fragment
 from app.search import Page, latest_refunds, search
 from app.till import Refused, Till, find
 
 TYPED = [field.alias or name for name, field in Filter.model_fields.items() if name != "cursor"]
-BOM = "\ufeff"  # Excel reads Korean only with it
 BESIDE = {"ACCOUNT_REQUIRED": "number", "UNKNOWN_BANK": "bank"}  # beside which field of the refund form a no stands
 
 
@@ -213,53 +207,3 @@ async def cancel(request: Request) -> Response:
     async with till.db.read() as session:
         latest = await latest_refunds(session, [payment])
     return render(request, "admin/payments/_canceled.html", payment=payment, refunds=latest)
-
-
-@admin_required
-async def export(request: Request) -> Response:
-    """The filtered list as a file that Excel opens; read page by page, so that its size does not matter."""
-    wanted, errors = Filter.read({**request.query_params, "cursor": ""})
-    if wanted is None:
-        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
-    name = f"payments-{kst(now())[:10]}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_lines(request.state.till, wanted), media_type="text/csv", headers=headers)
-
-
-COLUMNS = ("주문번호", "시각(KST)", "상태", "결제수단", "상품", "구매자", "이메일", "결제 금액", "환불 금액")
-
-
-async def _lines(till: Till, wanted: Filter) -> AsyncIterator[str]:
-    yield BOM + _line(COLUMNS)
-    while True:
-        async with till.db.read() as session:
-            page = await search(session, wanted, limit=1000)
-        yield "".join(_line(_cells(payment)) for payment in page.payments)
-        if page.next is None:
-            return
-        wanted = wanted.model_copy(update={"cursor": page.next})
-
-
-def _cells(payment: Row[Any]) -> tuple[object, ...]:
-    return (
-        payment.order_id,
-        kst(payment.created_at),
-        payment.status,
-        payment.payment_method,
-        payment.item_name,
-        payment.buyer_name,
-        payment.buyer_email,
-        payment.amount,
-        payment.refunded_amount,
-    )
-
-
-def _line(cells: tuple[object, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow([_harmless(cell) for cell in cells])
-    return line.getvalue()
-
-
-def _harmless(cell: object) -> object:
-    """A cell that a spreadsheet would run as a formula is made text."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
