@@ -98,7 +98,8 @@ def _add_up(session: Session) -> None:
     counted: dict[Key, dict[str, int]] = session.info.pop("daily", {})
     if counted:
         rows = [dict(zip(KEYS, key, strict=True)) | counted[key] for key in sorted(counted)]
-        session.execute(_addition(session.get_bind().dialect.name), rows)
+        connection = session.connection()
+        connection.execute(_addition(connection.dialect.name), rows)
 
 
 @cache

@@ -28,9 +28,10 @@ from sqlalchemy import (
     event,
     or_,
     select,
+    text,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import Payment
@@ -109,8 +110,7 @@ def spellings(name: str, email: str, phone: str) -> Iterator[tuple[str, str, str
     """Kind, text and pieces, always in the same order: two transactions cannot wait for each other."""
     yield "m", email, " ".join(set(email_pieces(email)))
     yield "n", name, " ".join(set(name_pieces(name)))
-    if tail := phone_pieces(phone):
-        yield "p", phone, tail[0]
+    yield "p", phone, " ".join(phone_pieces(phone))
 
 
 def _cut(text: str, size: int) -> list[str]:
@@ -124,14 +124,21 @@ def _spelled(kind: str, parts: Iterable[str]) -> list[str]:
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_KEEP_PIECES = text("INSERT INTO payment_terms (rowid, terms) VALUES (:id, :terms)")
+_KEEP_SPELLINGS = text(
+    "INSERT INTO spelling (kind, value, terms) VALUES ('m', :email, CAST(:m AS tsvector)),"
+    " ('n', :name, CAST(:n AS tsvector)), ('p', :phone, CAST(:p AS tsvector)) ON CONFLICT DO NOTHING"
+)
+
+
 @event.listens_for(Payment, "after_insert")
 def _keep(_mapper: Any, connection: Connection, payment: Payment) -> None:
-    who = (payment.buyer_name, payment.buyer_email, payment.buyer_phone)
+    name, email, phone = payment.buyer_name, payment.buyer_email, payment.buyer_phone
     if connection.dialect.name == "sqlite":
-        connection.execute(PIECES.insert().values(rowid=payment.id, terms=pieces(*who)))
+        connection.execute(_KEEP_PIECES, {"id": payment.id, "terms": pieces(name, email, phone)})
     else:
-        rows = [{"kind": kind, "value": value, "terms": terms} for kind, value, terms in spellings(*who)]
-        connection.execute(insert(SPELLING).values(rows).on_conflict_do_nothing())
+        told = {kind: terms for kind, _, terms in spellings(name, email, phone)}
+        connection.execute(_KEEP_SPELLINGS, {"name": name, "email": email, "phone": phone, **told})
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -71,6 +71,6 @@ def asking_us(visitor: Visitor) -> Ask:
 
 def asking_django(visitor: Visitor, site: str) -> Ask:
     def ask(scene: Scene, times: int, into: Timings) -> None:
-        visitor.ask(f"/{site}/bench/payment/?{scene.django}", times, into)
+        visitor.ask(f"/{site}/peers/payment/?{scene.django}", times, into)
 
     return ask

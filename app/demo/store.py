@@ -158,4 +158,6 @@ async def rebuilding_indexes(store: Sqlite, say: Callable[[str], None]) -> Async
 def _vector(terms: str) -> bytes:
     """Pieces as COPY wants them: how many, and each with its end and no positions."""
     ended = b"\0\0\0"
+    if not terms:
+        return bytes(4)
     return (terms.count(" ") + 1).to_bytes(4, "big") + terms.encode().replace(b" ", ended) + ended

@@ -40,6 +40,7 @@ settings.configure(
         "django.contrib.sessions",
         "django.contrib.messages",
         "django.contrib.staticfiles",
+        "benchmarks.peers",
     ],
     MIDDLEWARE=[
         "django.middleware.security.SecurityMiddleware",
@@ -87,7 +88,7 @@ class Payment(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        app_label = "bench"
+        app_label = "peers"
         managed = False
         db_table = "payment"
 
