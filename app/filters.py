@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlencode
 
@@ -83,40 +84,44 @@ class Filter(Form):
     @property
     def days(self) -> tuple[date | None, date | None]:
         """The first and the last day; what was typed outranks the period."""
-        today = now().astimezone(KST).date()
         if self.from_ or self.to or not self.period:
             return self.from_, self.to
-        first, last = {
-            "today": (today, today),
-            "yesterday": (today - timedelta(days=1), today - timedelta(days=1)),
-            "7d": (today - timedelta(days=6), today),
-            "30d": (today - timedelta(days=29), today),
-            "month": (today.replace(day=1), today),
-        }[self.period]
-        return first, last
+        today = now().astimezone(KST).date()
+        yesterday = today - timedelta(days=1)
+        match self.period:
+            case "today":
+                return today, today
+            case "yesterday":
+                return yesterday, yesterday
+            case "month":
+                return today.replace(day=1), today
+            case days:
+                return today - timedelta(days=int(days[:-1]) - 1), today
 
     @property
     def since(self) -> datetime | None:
-        return _midnight(self.days[0]) if self.days[0] else None
+        first, _ = self.days
+        return _midnight(first) if first else None
 
     @property
     def until(self) -> datetime | None:
         """The first moment after the last day."""
-        return _midnight(self.days[1] + timedelta(days=1)) if self.days[1] else None
+        _, last = self.days
+        return _midnight(last + timedelta(days=1)) if last else None
 
-    @property
+    @cached_property  # the live list asks for every viewer and event
     def sought(self) -> Sought | None:
         return read_search(self.q) if self.q else None
 
     def fits(self, payment: Payment, status: Status, refund: RefundStatus | None) -> bool:
         """Would the list show this payment if it stood at `status`? The same rules as the query's."""
-        since, until = self.since, self.until
+        first, last = self.days
+        day = payment.created_at.astimezone(KST).date() if first or last else None
         return (
             (self.status is None or status == self.status)
             and self.payment_method in ("", payment.payment_method)
             and self.gateway in ("", payment.gateway)
-            and (since is None or payment.created_at >= since)
-            and (until is None or payment.created_at < until)
+            and (day is None or (first or day) <= day <= (last or day))
             and (self.amount_from or 0) <= payment.amount <= (self.amount_to or payment.amount)
             and (not self.attention or self._needs_attention(payment, status, refund))
             and (self.sought is None or _is_sought(payment, self.sought))
