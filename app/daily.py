@@ -56,14 +56,15 @@ class Daily(SQLModel, table=True):
 
 
 COUNTS = ("created", "completed", "failed", "abandoned", "gross", "refunds", "refunded")
-# What an event of this kind adds one to. A kind that is not here counts for nothing.
-COUNTED = {
-    "created": "created",
-    "completed": "completed",
-    "declined": "failed",
-    "canceled": "abandoned",
-    "expired": "abandoned",
-    "refund_done": "refunds",
+# What an event of this kind is counted as, how often, and as what its amount. A kind that is not here counts nothing.
+COUNTED: dict[str, tuple[str, int, str | None]] = {
+    "created": ("created", 1, None),
+    "completed": ("completed", 1, "gross"),
+    "returned": ("completed", -1, "gross"),  # the bank took a deposit back
+    "declined": ("failed", 1, None),
+    "canceled": ("abandoned", 1, None),
+    "expired": ("abandoned", 1, None),
+    "refund_done": ("refunds", 1, "refunded"),
 }
 
 P: Table = SQLModel.metadata.tables["payment"]
@@ -87,9 +88,10 @@ def _count(session: Session, _context: Any) -> None:
             payment = session.get_one(Payment, told.payment_id)  # whoever tells of it has it in hand
             key = (kst_day(told.at), payment.gateway, payment.payment_method)
             counts = session.info.setdefault("daily", {}).setdefault(key, dict.fromkeys(COUNTS, 0))
-            counts[COUNTED[told.kind]] += 1
-            counts["gross"] += payment.paid_amount if told.kind == "completed" else 0
-            counts["refunded"] += told.amount or 0 if told.kind == "refund_done" else 0
+            what, times, money = COUNTED[told.kind]
+            counts[what] += times
+            if money:
+                counts[money] += times * (told.amount or payment.paid_amount)
 
 
 @event.listens_for(Session, "before_commit")
@@ -139,12 +141,13 @@ def _postgresql_date(element: Any, compiler: Any, **options: Any) -> str:
 
 def recounted() -> Any:
     """What the table should say, from the events: the day, the gateway, the method, and every count."""
-    counts: dict[str, ColumnElement[Any]] = {
-        name: func.sum(case((E.c.kind.in_([kind for kind, of in COUNTED.items() if of == name]), 1), else_=0))
-        for name in set(COUNTED.values())
-    }
-    counts["gross"] = func.sum(case((E.c.kind == "completed", P.c.paid_amount), else_=0))
-    counts["refunded"] = func.sum(case((E.c.kind == "refund_done", E.c.amount), else_=0))
+    amount = func.coalesce(E.c.amount, P.c.paid_amount)  # events of old say no amount of what was paid
+    told: dict[str, list[Any]] = {name: [] for name in COUNTS}
+    for kind, (what, times, money) in COUNTED.items():
+        told[what].append((E.c.kind == kind, times))
+        if money:
+            told[money].append((E.c.kind == kind, times * amount))
+    counts: dict[str, ColumnElement[Any]] = {name: func.sum(case(*told[name], else_=0)) for name in COUNTS}
     key = (kst_date(E.c.at).label("day"), P.c.gateway, P.c.payment_method)
     query = rows_of(*key, *(cast(counts[name], BigInteger).label(name) for name in COUNTS))
     return query.join_from(E, P, P.c.id == E.c.payment_id).where(E.c.kind.in_(COUNTED)).group_by(*key)

@@ -227,9 +227,11 @@ class Payment(SQLModel, table=True):
         """Make one legal move and return the event that tells of it. `facts` are the columns that change with it."""
         assert self.can(kind), f"{self.order_id}: {kind} is impossible from {self.status}"
         before, self.status = self.status, MOVES[kind][self.status]
+        paid = self.paid_amount
         for name, value in facts.items():
             setattr(self, name, value)
-        return self.tell(kind, actor, before=before, note=facts.get("failure_code"))
+        moved = abs(self.paid_amount - paid)
+        return self.tell(kind, actor, before=before, amount=moved or None, note=facts.get("failure_code"))
 
     def tell(
         self,
@@ -343,6 +345,6 @@ class Event(SQLModel, table=True):
     actor: str  # buyer, reconciler, webhook, or an admin's e-mail
     before: Status = Field(sa_type=_words(Status))
     after: Status = Field(sa_type=_words(Status))
-    amount: int | None = None  # whole won, of a refund
+    amount: int | None = None  # whole won that moved, or of a refund
     note: str | None = None  # the PG's code, or a refund's reason
     at: datetime = Field(default_factory=now)

@@ -34,6 +34,7 @@ from tests.postgres import create_database, drop_database
 
 Answer = TypeVar("Answer")
 COUNT = 3000
+BEFORE = "6c0d9a4e51b7"  # the migration before the search
 
 
 def at(url: str, act: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
@@ -381,7 +382,7 @@ def test_what_was_there_before_the_migration_is_found_and_counted(shop: str, tmp
     before = at(url, lambda session: _all(session, totals)), walked(url, q="민수"), walked(url, q="jiho")
     assert before[0]
     assert before[1]
-    command.downgrade(config, "1f150aef3899")
+    command.downgrade(config, BEFORE)
     command.upgrade(config, "head")
     assert (at(url, lambda session: _all(session, totals)), walked(url, q="민수"), walked(url, q="jiho")) == before
 

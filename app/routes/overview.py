@@ -18,14 +18,12 @@ async def index(request: Request) -> Response:
     async with till.db.read() as session:
         found = await overview(session)
         attention = await needing_attention(session)
-    labels = {gateway.name: gateway.label for gateway in till.gateways.values()}
     return render(
         request,
         "admin/overview/index.html",
         "admin/overview/_totals.html",
         found=found,
         bars=_bars(found),
-        labels=labels,
         attention=attention,
     )
 
