@@ -128,6 +128,23 @@ def test_a_search_holds_inside_every_other_filter(shop: str) -> None:
         assert found == wanted & like(shop, col(Payment.buyer_name).contains("민")), query
 
 
+def test_the_live_list_takes_in_what_the_query_finds_and_nothing_else(shop: str) -> None:
+    payments = at(shop, lambda session: _all(session, select(Payment)))
+    for query in (
+        {"status": "failed"},
+        {"status": "completed", "payment_method": "card", "gateway": "toss", "period": "30d"},
+        {"from": "2026-01-31", "to": "2026-03-01", "amount_to": "9900"},
+        {"amount_from": "10000", "period": "month"},
+        {"q": "민"},
+        {"q": "suji", "status": "refunded"},
+        {"q": "0101"},
+        {"attention": "any"},
+    ):
+        wanted = Filter.model_validate(query)
+        fitting = {payment.order_id for payment in payments if wanted.fits(payment, payment.status, None)}
+        assert fitting == set(walked(shop, **query)), query
+
+
 async def _all(session: AsyncSession, query: Any) -> list[Any]:
     return list((await session.exec(query)).all())
 
