@@ -6,6 +6,7 @@ python3 run.py test [...]   every test; what follows goes to pytest
 python3 run.py check        lint, format, types
 python3 run.py proofs [...] every proof about money, or those named, long; writes docs/proofs.md
 python3 run.py mutants [...] is every line of the money core held by a test? writes docs/mutants.md
+python3 run.py bench [...]  how long things take, beside others; writes docs/benchmarks.md (--rows N)
 python3 run.py lock [...]   write requirements*.txt anew (--upgrade: with newer versions)
 """
 
@@ -302,6 +303,12 @@ def mutants(*words: str) -> int:
     return run(PYTHON, "-m", "tests.mutation", *words)
 
 
+def bench(*words: str) -> int:
+    set_up(LONG_LOCK)
+    say("결제 100만 건을 SQLite와 PostgreSQL에서 재고 Django, Flask와 견줍니다. 5분쯤 걸립니다 (docs/benchmarks.md).")
+    return run(PYTHON, "-m", "benchmarks", *words)
+
+
 def lock(*words: str) -> int:
     uv = find_uv()
     if not uv:
@@ -315,7 +322,7 @@ def lock(*words: str) -> int:
     return 0
 
 
-WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "mutants": mutants, "lock": lock}
+WORDS = {"": try_out, "test": test, "check": check, "proofs": proofs, "mutants": mutants, "bench": bench, "lock": lock}
 
 
 def main(word: str = "", *words: str) -> int:

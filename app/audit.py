@@ -9,6 +9,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
+from app.daily import miscounted
 from app.models import MOVES, UNSETTLED, Event, Payment, Purchase, Refund, RefundStatus, Status
 
 HELD = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT, RefundStatus.DONE)
@@ -20,6 +21,7 @@ SHOWN = 20  # rows a rule names; a broken rule breaks often
 class Finding:
     rule: str
     order_ids: Sequence[str]
+    """Or, where a day's totals are wrong, the day with its gateway and method."""
 
 
 async def audit(session: AsyncSession) -> list[Finding]:
@@ -78,6 +80,7 @@ def rules() -> dict[str, SelectOfScalar[str]]:
         ),
         "기록은 끊기지 않는다": _broken_chain(),
         "마지막 기록이 지금 상태다": order.where(col(Payment.status) != _last_after()),
+        "날마다의 합계가 기록과 같다": miscounted(),
     }
 
 

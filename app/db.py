@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -33,6 +34,13 @@ def async_url(url: str) -> URL:
 BELL = "jjinbubu_written"  # PostgreSQL's channel between the workers
 
 
+class Hinting(SQLiteCompiler):
+    """SQLAlchemy's leaves out `INDEXED BY`, which is how SQLite is told what its planner cannot know."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
 class Database:
     """Reads and writes go through two engines on SQLite: all its writers queue, fairly, for one connection."""
 
@@ -44,21 +52,23 @@ class Database:
             self._reader = self._sqlite(pool_size=4)
             self._writer = self._sqlite(pool_size=1).execution_options(sqlite_write=True)
         else:
-            self._reader = self._writer = create_async_engine(
-                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True
-            )
+            self._writer = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            # The same pool; a question on its own needs no BEGIN before and no ROLLBACK after it.
+            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
         self.after_write: Callable[[], None] = lambda: None
         self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
         self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
 
     def _sqlite(self, pool_size: int) -> AsyncEngine:
         engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0)
+        engine.sync_engine.dialect.statement_compiler = Hinting
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
+        """Every question by itself: two of them may see what was committed between them."""
         async with self._read() as session:
             yield session
 
@@ -110,5 +120,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads, then writes, fails at once when another writer came between; IMMEDIATE waits.
-    write = connection.get_execution_options().get("sqlite_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    # Who only reads needs none: as on PostgreSQL, each question sees what is committed when it is asked.
+    if connection.get_execution_options().get("sqlite_write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -16,9 +16,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.clock import now
 from app.db import Database
-from app.models import Event, Payment, Status
+from app.filters import Filter
+from app.models import Event, Payment, RefundStatus, Status
 from app.render import draw
-from app.search import Filter, latest_refunds
+from app.search import latest_refunds
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ LIFETIME = 600.0  # seconds after which a connection ends, to come back by itsel
 BACKLOG = 1000  # messages a slow viewer may lag behind; then it is cut, and comes back with Last-Event-ID
 
 
+NEWEST = select(func.max(col(Event.id)))
+
+
 @dataclass(frozen=True)
 class News:
     """One event with the payment as it stands now, drawn once for everyone."""
@@ -43,14 +47,15 @@ class News:
     event_id: int
     payment: Payment
     before: Status
+    refund: RefundStatus | None
     is_new: bool
     is_quiet: bool
     row: str
 
     def part(self, wanted: Filter) -> str:
         """What a viewer with this filter gets. A row that comes to fit goes to its place, a changed one morphs."""
-        fits = wanted.fits(self.payment, self.payment.status)
-        fitted = not self.is_new and wanted.fits(self.payment, self.before)
+        fits = wanted.fits(self.payment, self.payment.status, self.refund)
+        fitted = not self.is_new and wanted.fits(self.payment, self.before, self.refund)
         if self.is_quiet or not (fits or fitted):
             return ""
         if fits and not fitted and not wanted.cursor:
@@ -227,7 +232,8 @@ class Live:
 
 async def newest_event(session: AsyncSession) -> int:
     """Where a page that is drawn now starts to listen."""
-    return (await session.exec(select(func.max(Event.id)))).one() or 0
+    newest: int | None = await (await session.connection()).scalar(NEWEST)
+    return newest or 0
 
 
 async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:
@@ -241,6 +247,7 @@ async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:
             event.id or 0,
             payments[event.payment_id],
             event.before,
+            refunds.get(event.payment_id),
             is_new=event.kind == "created",
             is_quiet=event.kind in QUIET,
             row=rows[event.payment_id],

@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(CarefulHeaders, headers=careful),
-            Middleware(GZipMiddleware, minimum_size=500),
+            Middleware(GZipMiddleware, minimum_size=500, compresslevel=1),
             Middleware(SameOrigin),
             Middleware(
                 SessionMiddleware,

@@ -75,6 +75,11 @@ def new_order_id() -> str:
     return "".join(secrets.choice(ORDER_ID_ALPHABET) for _ in range(24))
 
 
+def _only(condition: str) -> dict[str, Any]:
+    """The rows that an index is about, in both databases' words."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 def _words(enum: type[StrEnum]) -> Any:
     """Stored as its value in a VARCHAR: a native PostgreSQL enum is painful to migrate."""
     return SqlEnum(
@@ -135,24 +140,16 @@ class Payment(SQLModel, table=True):
         CheckConstraint("refunded_amount >= 0 AND refunded_amount <= paid_amount", name="refunded_amount"),
         # One buyer cannot have two payments for one prompt at the PG at once: a second window waits or is refused.
         Index(
-            "uq_payment_in_flight",
-            "user_id",
-            "prompt_id",
-            unique=True,
-            sqlite_where=text("status IN ('confirming', 'in_doubt')"),
-            postgresql_where=text("status IN ('confirming', 'in_doubt')"),
+            "uq_payment_in_flight", "user_id", "prompt_id", unique=True, **_only("status IN ('confirming', 'in_doubt')")
         ),
-        Index(
-            "ix_payment_next_check_at",
-            "next_check_at",
-            sqlite_where=text("next_check_at IS NOT NULL"),
-            postgresql_where=text("next_check_at IS NOT NULL"),
-        ),
+        Index("ix_payment_next_check_at", "next_check_at", **_only("next_check_at IS NOT NULL")),
         Index("ix_payment_created_at_id", "created_at", "id"),
         Index("ix_payment_amount_id", "amount", "id"),
         Index("ix_payment_status_created_at_id", "status", "created_at", "id"),
         Index("ix_payment_payment_method_created_at_id", "payment_method", "created_at", "id"),
-        Index("ix_payment_buyer_email", "buyer_email"),
+        Index("ix_payment_gateway_created_at_id", "gateway", "created_at", "id"),
+        Index("ix_payment_status_payment_method_created_at_id", "status", "payment_method", "created_at", "id"),
+        Index("ix_payment_pg_transaction_id", "pg_transaction_id", **_only("pg_transaction_id IS NOT NULL")),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -227,9 +224,11 @@ class Payment(SQLModel, table=True):
         """Make one legal move and return the event that tells of it. `facts` are the columns that change with it."""
         assert self.can(kind), f"{self.order_id}: {kind} is impossible from {self.status}"
         before, self.status = self.status, MOVES[kind][self.status]
+        paid = self.paid_amount
         for name, value in facts.items():
             setattr(self, name, value)
-        return self.tell(kind, actor, before=before, note=facts.get("failure_code"))
+        moved = abs(self.paid_amount - paid)
+        return self.tell(kind, actor, before=before, amount=moved or None, note=facts.get("failure_code"))
 
     def tell(
         self,
@@ -252,13 +251,7 @@ class Refund(SQLModel, table=True):
         CheckConstraint("amount > 0", name="amount"),
         Index("uq_refund_payment_id_key", "payment_id", "key", unique=True),
         # One after the other: what the PG holds before each is then certain, and guards against giving back twice.
-        Index(
-            "uq_refund_open",
-            "payment_id",
-            unique=True,
-            sqlite_where=text("status IN ('requested', 'in_doubt')"),
-            postgresql_where=text("status IN ('requested', 'in_doubt')"),
-        ),
+        Index("uq_refund_open", "payment_id", unique=True, **_only("status IN ('requested', 'in_doubt')")),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -290,16 +283,7 @@ class Refund(SQLModel, table=True):
 class Purchase(SQLModel, table=True):
     """What unlocks the prompt. At most one live purchase per buyer and prompt, kept by a unique index."""
 
-    __table_args__ = (
-        Index(
-            "uq_purchase_live",
-            "user_id",
-            "prompt_id",
-            unique=True,
-            sqlite_where=text("revoked_at IS NULL"),
-            postgresql_where=text("revoked_at IS NULL"),
-        ),
-    )
+    __table_args__ = (Index("uq_purchase_live", "user_id", "prompt_id", unique=True, **_only("revoked_at IS NULL")),)
 
     id: int | None = Field(default=None, primary_key=True)
     user_id: int = Field(foreign_key="user.id")
@@ -314,12 +298,7 @@ class Webhook(SQLModel, table=True):
 
     __table_args__ = (
         Index("uq_webhook_gateway_digest", "gateway", "digest", unique=True),
-        Index(
-            "ix_webhook_unread",
-            "received_at",
-            sqlite_where=text("handled_at IS NULL"),
-            postgresql_where=text("handled_at IS NULL"),
-        ),
+        Index("ix_webhook_unread", "received_at", **_only("handled_at IS NULL")),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -343,6 +322,6 @@ class Event(SQLModel, table=True):
     actor: str  # buyer, reconciler, webhook, or an admin's e-mail
     before: Status = Field(sa_type=_words(Status))
     after: Status = Field(sa_type=_words(Status))
-    amount: int | None = None  # whole won, of a refund
+    amount: int | None = None  # whole won that moved, or of a refund
     note: str | None = None  # the PG's code, or a refund's reason
     at: datetime = Field(default_factory=now)

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app import schemas
-from app.search import Filter
+from app.filters import Filter
 
 PROBLEMS = {
     400: "The body cannot be read, or an amount differs from ours (`AMOUNT_MISMATCH`).",

@@ -21,6 +21,10 @@ def won(amount: int) -> str:
     return f"₩{amount:,}"
 
 
+def percent(share: float | None) -> str:
+    return "—" if share is None else f"{share:.1%}"
+
+
 def kst(moment: datetime) -> str:
     return f"{moment.astimezone(KST):%Y-%m-%d %H:%M:%S}"
 
@@ -69,8 +73,11 @@ environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,  # a list of fifty rows would ask the disk a hundred times whether its templates have changed
 )
-environment.filters.update(won=won, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat)
+environment.filters.update(
+    won=won, percent=percent, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat
+)
 environment.filters.update(masked_name=masked_name, masked_phone=masked_phone, masked_email=masked_email)
 environment.globals.update(static=static, SOURCES=SOURCES)
 templates = Jinja2Templates(env=environment)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Row
 
 from app.forms import AccountForm, Form, Id, Phone, Text, Won
 from app.models import Payment, Purchase, Refund, RefundStatus, Status
@@ -72,7 +73,7 @@ class PaymentOut(Answer):
     refunded_at: datetime | None
 
     @classmethod
-    def of(cls, payment: Payment) -> Self:
+    def of(cls, payment: Payment | Row[Any]) -> Self:
         return cls.model_validate(payment)
 
 

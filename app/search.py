@@ -1,96 +1,97 @@
-"""How an admin's filter becomes one indexed query, and whether one payment fits it."""
+"""How a filter becomes one indexed query: keyset pages in both directions, as rows rather than entities."""
 
 import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlencode
+from datetime import datetime
+from typing import Any
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
-from sqlalchemy import ColumnElement, and_, or_
-from sqlmodel import col, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    union,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.clock import KST
-from app.forms import Form, Text, empty_as_none
-from app.models import Payment, Refund, RefundStatus, Status
+from app.conditions import P, R, conditions, is_sqlite, steer, steered
+from app.filters import Filter, Sought
+from app.models import Payment, RefundStatus, Status
+from app.terms import PIECES, holds, matches, spelled
 
 PAGE = 50
-Sort = Literal["-created_at", "created_at", "-amount", "amount"]
+LAST = "last"
+"""The cursor of the last page."""
+LONGEST = "z" * 32  # follows every order number that begins alike
 
-
-class Filter(Form):
-    """The query of the list, page and JSON alike. Dates are days in KST, both included."""
-
-    status: Annotated[Status | None, BeforeValidator(empty_as_none)] = None
-    payment_method: Annotated[Text, Field(max_length=30)] = ""
-    q: Annotated[Text, Field(max_length=100)] = ""
-    from_: Annotated[date | None, BeforeValidator(empty_as_none), Field(alias="from")] = None
-    to: Annotated[date | None, BeforeValidator(empty_as_none)] = None
-    sort: Annotated[Sort, BeforeValidator(lambda value: value or "-created_at")] = "-created_at"
-    cursor: Annotated[str, Field(max_length=200)] = ""
-    sentences: ClassVar = {
-        "status": "상태를 목록에서 골라 주세요.",
-        "payment_method": "결제수단을 목록에서 골라 주세요.",
-        "q": "검색어를 100자 이하로 입력해 주세요.",
-        "from": "시작일을 2026-01-31처럼 입력해 주세요.",
-        "to": "종료일을 2026-01-31처럼 입력해 주세요.",
-        "sort": "정렬 기준을 목록에서 골라 주세요.",
-        "cursor": "이어 보기 주소가 올바르지 않습니다. 처음부터 다시 봐 주세요.",
-    }
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if any(day and not 2000 <= day.year < 2200 for day in (self.from_, self.to)):
-            raise PydanticCustomError("dates", "2000년부터 2199년 사이의 날짜를 골라 주세요.")
-        if self.from_ and self.to and self.from_ > self.to:
-            raise PydanticCustomError("dates", "시작일이 종료일보다 늦습니다.")
-        return self
-
-    def query_string(self, **changes: str) -> str:
-        """The filter as a URL's query, without what is empty."""
-        typed = self.model_dump(by_alias=True, exclude_defaults=True, mode="json") | changes
-        return urlencode({name: value for name, value in typed.items() if value not in (None, "")})
-
-    def fits(self, payment: Payment, status: Status) -> bool:
-        """Would the list show this payment if it stood at `status`? The same rules as `_conditions`."""
-        needle = self.q.lower()
-        haystack = (payment.buyer_name, payment.buyer_email, payment.order_id)
-        return (
-            (self.status is None or status == self.status)
-            and self.payment_method in ("", payment.payment_method)
-            and (self.from_ is None or payment.created_at >= _midnight(self.from_))
-            and (self.to is None or payment.created_at < _midnight(self.to + timedelta(days=1)))
-            and (not needle or any(needle in text.lower() for text in haystack))
-        )
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), KST)
+OWNED = {"n": P.c.buyer_name, "m": P.c.buyer_email, "p": P.c.buyer_phone}
+_NAMES = """
+    id order_id gateway payment_method prompt_id amount paid_amount refunded_amount status pg_transaction_id
+    buyer_name buyer_email buyer_phone item_name failure_code failure_message checks next_check_at
+    created_at completed_at refunded_at
+"""
+_LATEST = select(R.c.status).where(R.c.payment_id == P.c.id).order_by(R.c.id.desc()).limit(1).scalar_subquery()
+LISTED = (
+    *(P.c[name] for name in _NAMES.split()),
+    and_(P.c.status == Status.COMPLETED, P.c.paid_amount > P.c.refunded_amount).label("refundable"),
+    case((P.c.paid_amount > 0, _LATEST)).label("refund"),  # nothing to look for where nothing was paid
+)
 
 
 @dataclass(frozen=True)
 class Page:
-    payments: Sequence[Payment]
-    next: str | None
+    """Rows that read like payments, without being any."""
+
+    payments: Sequence[Row[Any]]
+    next: str | None = None
     """The cursor of the page after this one."""
+    previous: str | None = None
+    understood: str | None = None
+    """What the search box took its text for."""
+
+    @property
+    def refunds(self) -> dict[int, RefundStatus]:
+        """How the last refund of each payment stands, by payment id."""
+        return {row.id: row.refund for row in self.payments if row.refund}
 
 
 async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Page:
     """One page. Raises ValueError for a cursor that no page of ours has given out."""
-    column = col(Payment.amount if "amount" in wanted.sort else Payment.created_at)
-    descending = wanted.sort.startswith("-")
-    conditions = _conditions(wanted)
-    if wanted.cursor:
-        conditions.append(_after(column, descending, *_read_cursor(wanted)))
-    order = (column.desc(), col(Payment.id).desc()) if descending else (column, col(Payment.id))
-    query = select(Payment).where(and_(True, *conditions)).order_by(*order).limit(limit + 1)
-    rows = (await session.exec(query)).all()
-    more = len(rows) > limit
-    return Page(rows[:limit], _write_cursor(wanted, rows[limit - 1]) if more else None)
+    sought = wanted.sought
+    if sought and sought.id and (found := await _by_id(session, wanted, sought.id, limit)):
+        exact = next((row.order_id for row in found if sought.id in (row.order_id, row.pg_transaction_id)), None)
+        number = exact is None or exact.startswith(sought.id)
+        return Page(found, understood="주문번호" if number else "결제사 거래번호")
+    turn = _Turn.of(wanted)
+    query = await _query(session, wanted, sought, turn, limit + 1)
+    anew = not is_sqlite(session) and (sought or steered(wanted))
+    rows = await (_planned_anew(session, query) if anew else _rows(session, query))
+    page, more = rows[:limit], len(rows) > limit
+    page = page[::-1] if turn.backward else page
+    understood = sought.label if sought else None
+    if not page:
+        return Page([], understood=understood)
+    after = turn.write(page[-1]) if (wanted.cursor != LAST if turn.backward else more) else None
+    before = turn.write(page[0], "<") if (more if turn.backward else wanted.cursor) else None
+    return Page(page, after, before, understood)
+
+
+async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
+    """How many payments a search finds, and no more than `most`."""
+    sought = wanted.sought
+    if sought and sought.id and (found := await _by_id(session, wanted, sought.id, most)):
+        return len(found)
+    return len(await _rows(session, await _query(session, wanted, sought, _Turn.of(wanted), most)))
 
 
 async def latest_refunds(session: AsyncSession, payments: Sequence[Payment]) -> dict[int, RefundStatus]:
@@ -98,53 +99,134 @@ async def latest_refunds(session: AsyncSession, payments: Sequence[Payment]) -> 
     ids = [payment.id for payment in payments if payment.id is not None]
     if not ids:
         return {}
-    query = select(Refund.payment_id, Refund.status).where(col(Refund.payment_id).in_(ids)).order_by(col(Refund.id))
-    return {entry[0]: RefundStatus(entry[1]) for entry in (await session.exec(query)).all()}
+    query = select(R.c.payment_id, R.c.status).where(R.c.payment_id.in_(ids)).order_by(R.c.id)
+    return {row.payment_id: row.status for row in await _rows(session, query)}
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.status:
-        conditions.append(col(Payment.status) == wanted.status)
-    if wanted.payment_method:
-        conditions.append(col(Payment.payment_method) == wanted.payment_method)
-    if wanted.from_:
-        conditions.append(col(Payment.created_at) >= _midnight(wanted.from_))
-    if wanted.to:
-        conditions.append(col(Payment.created_at) < _midnight(wanted.to + timedelta(days=1)))
-    if wanted.q:
-        columns = (col(Payment.buyer_name), col(Payment.buyer_email), col(Payment.order_id))
-        conditions.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
-    return conditions
+# ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _after(column: Any, descending: bool, value: datetime | int, row_id: int) -> ColumnElement[bool]:
-    """Rows behind the cursor; written out because SQLite and PostgreSQL plan it alike."""
-    beyond, further = (
-        (column < value, col(Payment.id) < row_id)
-        if descending
-        else (
-            column > value,
-            col(Payment.id) > row_id,
-        )
-    )
-    return and_(column <= value if descending else column >= value, or_(beyond, further))
+async def _by_id(session: AsyncSession, wanted: Filter, typed: str, limit: int) -> Sequence[Row[Any]]:
+    """An order number or a PG's transaction id, or orders whose number begins so."""
+    begins = and_(P.c.order_id.between(typed, typed + LONGEST), P.c.order_id.startswith(typed, autoescape=True))
+    query = select(*LISTED).where(or_(begins, P.c.pg_transaction_id == typed), *conditions(wanted))
+    return await _rows(session, query.order_by(P.c.id.desc()).limit(limit))
 
 
-def _write_cursor(wanted: Filter, last: Payment) -> str:
-    value = last.amount if "amount" in wanted.sort else last.created_at.isoformat()
-    return base64.urlsafe_b64encode(f"{value}|{last.id}".encode()).decode().rstrip("=")
+async def _rows(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
+    """Past the session's own machinery: rows need no identity."""
+    return (await (await session.connection()).execute(query)).all()
 
 
-def _read_cursor(wanted: Filter) -> tuple[datetime | int, int]:
+async def _planned_anew(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
+    """PostgreSQL: what it planned for other words and ranges may be the wrong way for these."""
+    connection = await session.connection()
+    await connection.execute(text("SET plan_cache_mode = force_custom_plan"))
     try:
-        text = base64.urlsafe_b64decode(wanted.cursor + "=" * (-len(wanted.cursor) % 4)).decode()
-        value, _, row_id = text.partition("|")
-        where = int(value) if "amount" in wanted.sort else datetime.fromisoformat(value)
-        if isinstance(where, datetime) and (where.tzinfo is None or not 2000 <= where.year < 2200):
-            raise ValueError("no moment of ours")
-        if not 0 < int(row_id) < 2**31 or (isinstance(where, int) and abs(where) >= 2**31):
-            raise ValueError("out of range")
+        return await _rows(session, query)
+    finally:
+        await connection.execute(text("RESET plan_cache_mode"))
+
+
+async def _query(session: AsyncSession, wanted: Filter, sought: Sought | None, turn: "_Turn", limit: int) -> Any:
+    where = [*conditions(wanted), *turn.beyond()]
+    sqlite = is_sqlite(session)
+    index = await steer(session, wanted, sought) if sqlite else None
+    page = select(*LISTED).where(*where).order_by(*turn.order()).limit(limit)
+    if sought is None:
+        return page.with_hint(P, f"INDEXED BY {index}", "sqlite") if index else page
+    if sqlite and index:
+        return page.where(holds(sought.parts)).with_hint(P, f"INDEXED BY {index}", "sqlite")
+    if sqlite:
+        order = turn.order() if wanted.by_amount else [turn.direct(PIECES.c.rowid)]
+        found = select(*LISTED).select_from(PIECES.join(P, P.c.id == PIECES.c.rowid))
+        return found.where(matches(sought.parts), holds(sought.parts), *where).order_by(*order).limit(limit)
+    spellings = await spelled(session, sought.parts)
+    if spellings is None:  # so common that the newest payments are full of it: walk, and look
+        # PostgreSQL would expect far too few of them, and collect them all.
+        return page.where(case((holds(sought.parts), true())))
+    if wanted.by_amount or len(where) > len(turn.beyond()):
+        return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items())))
+    return _of_owners(spellings, where, turn, limit)
+
+
+def _of_owners(spellings: dict[str, list[str]], where: Any, turn: "_Turn", limit: int) -> Any:
+    """PostgreSQL: from each of these names, addresses and numbers to its own first payments; of those, the page."""
+    firsts = []
+    for kind, values in spellings.items():
+        each = func.unnest(cast(values, ARRAY(String))).table_valued("value").render_derived()
+        own = select(*turn.keys).where(OWNED[kind] == each.c.value, *where)
+        first = own.order_by(*turn.order()).limit(limit).lateral()
+        firsts.append(select(*first.c).select_from(each.join(first, true())))
+    together = union(*firsts).subquery()
+    order = [turn.direct(together.c[key.name]) for key in turn.keys]
+    top = select(together.c.id).order_by(*order).limit(limit).subquery()
+    return select(*LISTED).join_from(P, top, P.c.id == top.c.id).order_by(*turn.order())
+
+
+# ── in which order, and from where on ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The order of a list, and the direction and place that its cursor says."""
+
+    keys: tuple[ColumnElement[Any], ...]
+    descending: bool
+    backward: bool
+    place: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, wanted: Filter) -> "_Turn":
+        if wanted.by_amount:
+            keys: tuple[ColumnElement[Any], ...] = (P.c.amount, P.c.id)
+        else:  # ids follow time; what is found by its pieces comes in their order
+            keys = (P.c.id,) if wanted.q else (P.c.created_at, P.c.id)
+        backward, place = _read_cursor(wanted.cursor, [key.name for key in keys])
+        return cls(keys, wanted.sort.startswith("-") != backward, backward, place)
+
+    def direct(self, key: ColumnElement[Any]) -> ColumnElement[Any]:
+        return key.desc() if self.descending else key.asc()
+
+    def order(self) -> list[ColumnElement[Any]]:
+        return [self.direct(key) for key in self.keys]
+
+    def beyond(self) -> list[ColumnElement[bool]]:
+        """Rows behind the cursor; written out because SQLite and PostgreSQL plan it alike."""
+        if not self.place:
+            return []
+        key, value, row_id = self.keys[0], self.place[0], self.place[-1]
+        further = P.c.id < row_id if self.descending else P.c.id > row_id
+        if len(self.keys) == 1:
+            return [further]
+        within, behind = (key <= value, key < value) if self.descending else (key >= value, key > value)
+        return [within, or_(behind, further)]
+
+    def write(self, row: Row[Any], sign: str = "") -> str:
+        values = [getattr(row, key.name) for key in self.keys]
+        text = sign + "|".join(value.isoformat() if isinstance(value, datetime) else str(value) for value in values)
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, keys: list[str]) -> tuple[bool, tuple[Any, ...]]:
+    """Backward or not, and the place; no place is the beginning, or the end."""
+    if cursor in ("", LAST):
+        return cursor == LAST, ()
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        values = text.removeprefix("<").split("|")
+        place = tuple(_read_key(key, value) for key, value in zip(keys, values, strict=True))
     except (ValueError, binascii.Error, OverflowError) as error:
         raise ValueError("not a cursor of ours") from error
-    return where, int(row_id)
+    return text.startswith("<"), place
+
+
+def _read_key(key: str, value: str) -> datetime | int:
+    if key == "created_at":
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None or not 2000 <= moment.year < 2200:
+            raise ValueError("no moment of ours")
+        return moment
+    if not 0 < int(value) < 2**31:
+        raise ValueError("out of range")
+    return int(value)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.circuit import Circuit
 from app.db import Database
 from app.gateways import Gateway, InDoubt, Method

@@ -28,18 +28,25 @@ SETTINGS = {  # nothing here outlives the tests, so nothing needs to survive a p
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
 }
+# For benchmarks: on a disk, and a commit is written before it is answered.
+DURABLE = {
+    "shared_buffers": "512MB",
+    "max_connections": "200",
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+}
 INITDB = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale-provider=builtin")
 LOCALE = ("--builtin-locale=C.UTF-8", "--locale=C", "--no-sync", "--no-instructions")
 NOBODY = 65534
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
     """The URL of a server with nothing on it; TEST_DATABASE_URL, when set, is that server."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given.replace("+asyncpg", "")
         return
-    keeper, url = start()
+    keeper, url = start(durable=durable)
     try:
         yield url
     finally:
@@ -70,14 +77,15 @@ def execute(url: str, statement: str) -> None:
         thread.submit(asyncio.run, run()).result()
 
 
-def start() -> tuple[subprocess.Popen[bytes], str]:
+def start(*, durable: bool = False) -> tuple[subprocess.Popen[bytes], str]:
     with tempfile.TemporaryFile() as log:
         for _ in range(3):  # another program may take the free port before the server does
-            directory = Path(tempfile.mkdtemp(prefix="jjinbubu-pg-", dir=memory()))
+            directory = Path(tempfile.mkdtemp(prefix="jjinbubu-pg-", dir=None if durable else memory()))
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 port = free.getsockname()[1]
-            command = [sys.executable, "-I", __file__, str(binaries()), str(directory), str(port)]
+            how = ["durable"] if durable else []
+            command = [sys.executable, "-I", __file__, str(binaries()), str(directory), str(port), *how]
             keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
             if ready(keeper, directory / "data" / "postmaster.pid"):
                 return keeper, f"postgresql://postgres@127.0.0.1:{port}/postgres"
@@ -108,9 +116,10 @@ def binaries() -> Path:
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def keep(bin_: Path, directory: Path, port: str) -> None:
+def keep(bin_: Path, directory: Path, port: str, how: str = "") -> None:
     data = str(directory / "data")
-    settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    chosen = DURABLE if how == "durable" else SETTINGS
+    settings = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
     prefix = without_root(directory)
     try:
         subprocess.run([*prefix, bin_ / "initdb", "-D", data, *INITDB, *LOCALE], check=True, cwd="/")
@@ -138,4 +147,4 @@ def without_root(directory: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    keep(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -408,7 +408,7 @@ def test_the_list_is_filtered_like_the_page(house: House, buyer: Visitor, admin:
     assert listed(admin, payment_method="kakao") == []
     assert listed(admin, q="름다") == [pending]
     assert listed(admin, q="BUYER@EXAMPLE") == [pending, paid.order_id]
-    assert listed(admin, q=paid.order_id[3:12]) == [paid.order_id]
+    assert listed(admin, q=paid.order_id[:9]) == [paid.order_id]
     assert listed(admin, limit="1") == [pending]
     assert listed(admin, sort="created_at", limit="200") == [paid.order_id, pending]
     assert listed(admin, status="", payment_method="", q="", sort="", cursor="", **{"from": "", "to": ""})

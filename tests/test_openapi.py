@@ -113,7 +113,8 @@ def test_it_names_every_call_of_the_contract_and_the_fields_of_a_payment(descrip
     statuses = "pending confirming waiting in_doubt completed failed canceled expired refunded"
     assert set(description.document["components"]["schemas"]["Status"]["enum"]) == set(statuses.split())
     listing = description.document["paths"]["/api/admin/payments"]["get"]["parameters"]
-    assert {it["name"] for it in listing} == set("status payment_method q from to sort limit cursor".split())
+    filters = "status payment_method gateway q period from to amount_from amount_to attention sort limit cursor"
+    assert {it["name"] for it in listing} == set(filters.split())
 
 
 def test_the_schemas_can_say_no(description: Description, buyer: Visitor) -> None:

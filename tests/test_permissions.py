@@ -36,11 +36,17 @@ TABLE = """
     payment_cancel        PART-POST  /payments/{open}/cancel             401  409  404  404  404  404
     purchases             GET        /purchases                          303  200  200  200  200  200
     purchases             PART       /purchases                          401  200  200  200  200  200
+    admin_overview        GET        /admin                              303  403  403  200  200  200
+    admin_overview        PART       /admin                              401  403  403  200  200  200
+    admin_counts          GET        /admin/payments/counts              303  403  403  200  200  200
+    admin_counts          PART       /admin/payments/counts              401  403  403  200  200  200
     admin_payments        GET        /admin/payments                     303  403  403  200  200  200
     admin_payments        PART       /admin/payments                     401  403  403  200  200  200
     admin_live            GET        /admin/payments/live?after=0        303  403  403  200  200  200
     admin_live            PART       /admin/payments/live?after=0        401  403  403  200  200  200
+    new_export            GET        /admin/payments/export              303  403  403  403  403  200
     admin_export          GET        /admin/payments.csv                 303  403  403  403  403  200
+    admin_export_xlsx     GET        /admin/payments.xlsx                303  403  403  403  403  200
     admin_payment         GET        /admin/payments/{paid}              303  403  403  200  200  200
     admin_payment         PART       /admin/payments/{paid}              401  403  403  200  200  200
     admin_cancel          POST       /admin/payments/{open}/cancel       303  403  403  403  409  409

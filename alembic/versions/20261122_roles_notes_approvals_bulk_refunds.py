@@ -7,7 +7,7 @@ import sqlmodel.sql.sqltypes
 from alembic import op
 
 revision: str = "0b7269a5a4dc"
-down_revision: str | None = "6c0d9a4e51b7"
+down_revision: str | None = "e90d7a1c52b6"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -90,6 +90,7 @@ async def _add_payments(db: Database, count: int, seed: int, say: Say) -> None:
             if monotonic() - told >= 2:
                 told = monotonic()
                 say(f"결제 {done:>9,} / {count:,}건  {done / count:4.0%}  {told - begun:4.1f}초")
+        await store.count()
     say(f"결제 {count:,}건을 넣었습니다. {monotonic() - begun:.1f}초")
 
 

@@ -200,7 +200,7 @@ class History:
             before, actor, checks, looked = "in_doubt", "reconciler", checks + 1, self._doubt(claimed)
             checked, done = self.stamp(looked), looked + int((0.2 + self.random()) * SECOND)
         completed = self.stamp(done)
-        self._tell("completed", actor, before, completed)
+        self._tell("completed", actor, before, completed, amount)
         buyer.owned |= item.bit
         back, revoked = self._refund(done, amount) if self.random() < REFUNDED else (0, None)
         self.rows["purchase"].append((buyer.id, item.id, self.payments, revoked, completed))

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from app import auth, payments, refunds
 from app import openapi as description
+from app.filters import Filter
 from app.forms import Form, WrongFields
 from app.gateways import Redirect, RefundAccount
 from app.models import Payment, Prompt, Purchase, RefundStatus, Status, User
@@ -36,7 +37,7 @@ from app.schemas import (
     RefundOut,
     WindowOut,
 )
-from app.search import Filter, search
+from app.search import search
 from app.till import Refused, Till, find
 
 FormT = TypeVar("FormT", bound=Form)

@@ -110,6 +110,13 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     yield "admin table without results"
     page.goto("/admin/payments?from=2026-02-01&to=2026-01-01")
     yield "admin table with a filter that cannot be"
+    page.goto("/admin/payments?gateway=toss&q=김&attention=any&cursor=last")
+    yield "admin table, narrowed, at its end"
+    page.goto("/admin")
+    page.get_by_text("표로 보기").click()
+    yield "admin overview"
+    page.goto("/admin/payments/export?period=7d")
+    yield "admin export"
     page.goto("/admin/webhooks")
     yield "admin webhooks"
     page.goto("/admin/reconciliation")

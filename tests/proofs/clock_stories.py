@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from time_machine import escape_hatch
 
 from app.clock import KST
+from app.filters import Filter
 from app.models import Payment
-from app.search import Filter, search
+from app.search import search
 from app.sweep import sweep
 from app.till import find
 from tests.proofs.crash_scenes import Facts, attempt, confirm

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from app import inbox, payments, reconciler, refunds, settlement
 from app.clock import now
+from app.daily import Daily
 from app.gateways import InDoubt, Window
 from app.models import Event, Payment, Purchase, Refund, Status, User, Webhook
 from app.payments import Order
@@ -34,7 +35,7 @@ class Stage:
     async def clear(self) -> None:
         self.pg.reset()
         async with self.till.db.write() as session:
-            for table in (Webhook, Event, Purchase, Refund, Payment):
+            for table in (Webhook, Event, Purchase, Refund, Payment, Daily):
                 await session.exec(delete(table))
 
     async def time_passes(self) -> None:

@@ -1,0 +1,45 @@
+"""How the shop is doing, at a glance."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth import admin_required
+from app.counts import needing_attention
+from app.overview import Overview, overview
+from app.render import render
+from app.till import Till
+
+WIDTH, HEIGHT, GAP = 720, 160, 4  # of the chart, in its own units
+
+
+@admin_required
+async def index(request: Request) -> Response:
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        found = await overview(session)
+        attention = await needing_attention(session)
+    return render(
+        request,
+        "admin/overview/index.html",
+        "admin/overview/_totals.html",
+        found=found,
+        bars=_bars(found),
+        attention=attention,
+    )
+
+
+def _bars(found: Overview) -> list[dict[str, object]]:
+    """A bar for every day, and what of it was given back."""
+    highest = max(1, *(max(totals.gross, totals.refunded) for totals in found.days.values()))
+    step = WIDTH / len(found.days)
+    return [
+        {
+            "day": day,
+            "totals": totals,
+            "x": round(number * step + GAP / 2, 1),
+            "width": round(step - GAP, 1),
+            "height": round(HEIGHT * totals.gross / highest, 1),
+            "back": round(HEIGHT * totals.refunded / highest, 1),
+        }
+        for number, (day, totals) in enumerate(found.days.items())
+    ]

@@ -1,0 +1,32 @@
+"""A PG that says yes to every confirm after `DELAY` seconds: quick, so that it is not what is measured."""
+
+import asyncio
+import json
+import os
+from typing import Any
+
+DELAY = float(os.environ.get("DELAY", "0"))
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        return
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    asked = json.loads(body or b"{}")
+    await asyncio.sleep(DELAY)
+    answer = {
+        "status": "DONE",
+        "orderId": asked.get("orderId"),
+        "paymentKey": asked.get("paymentKey"),
+        "totalAmount": asked.get("amount"),
+        "currency": "KRW",
+        "method": "카드",
+    }
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
