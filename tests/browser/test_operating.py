@@ -174,8 +174,10 @@ def test_a_refund_needs_no_mouse(admin_page: Page, shop: Shop) -> None:
 
 def test_a_payment_is_found_and_partly_refunded_by_six_keys(admin_page: Page, shop: Shop) -> None:
     """Beside the name, the amount and the reason: / Enter r Tab Enter, and one to spare."""
-    checkout, _ = shop.bought(story.BUYER), shop.bought(story.OTHER)
-    shop.rewrite(checkout.order_id, buyer_name="나유진")
+    shop.bought(story.OTHER)
+    buyer, cashier = shop.person(story.BUYER), shop.cashier
+    checkout = cashier.press(cashier.open(buyer, cashier.order(buyer, buyer_name="나유진")))
+    buyer.get(checkout.back)
     admin = watch_payments(admin_page)
     press = admin.keyboard.press
     press("/")
