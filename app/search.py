@@ -130,17 +130,11 @@ async def _planned_anew(session: AsyncSession, query: Any) -> Sequence[Row[Any]]
 
 async def _query(session: AsyncSession, wanted: Filter, sought: Sought | None, turn: "_Turn", limit: int) -> Any:
     where = [*conditions(wanted), *turn.beyond()]
-    sqlite = is_sqlite(session)
-    index = await steer(session, wanted, sought) if sqlite else None
     page = select(*LISTED).where(*where).order_by(*turn.order()).limit(limit)
+    if is_sqlite(session):
+        return _on_sqlite(await steer(session, wanted, sought), wanted, sought, where, page, turn, limit)
     if sought is None:
-        return page.with_hint(P, f"INDEXED BY {index}", "sqlite") if index else page
-    if sqlite and index:
-        return page.where(holds(sought.parts)).with_hint(P, f"INDEXED BY {index}", "sqlite")
-    if sqlite:
-        order = turn.order() if wanted.by_amount else [turn.direct(PIECES.c.rowid)]
-        found = select(*LISTED).select_from(PIECES.join(P, P.c.id == PIECES.c.rowid))
-        return found.where(matches(sought.parts), holds(sought.parts), *where).order_by(*order).limit(limit)
+        return page
     spellings = await spelled(session, sought.parts)
     if spellings is None:  # so common that the newest payments are full of it: walk, and look
         # PostgreSQL would expect far too few of them, and collect them all.
@@ -148,6 +142,29 @@ async def _query(session: AsyncSession, wanted: Filter, sought: Sought | None, t
     if wanted.by_amount or len(where) > len(turn.beyond()):
         return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items())))
     return _of_owners(spellings, where, turn, limit)
+
+
+def _on_sqlite(
+    index: str | None, wanted: Filter, sought: Sought | None, where: Any, page: Any, turn: "_Turn", limit: int
+) -> Any:
+    looked = [holds(sought.parts)] if sought else []
+    if index:
+        hint = (P, f"INDEXED BY {index}", "sqlite")
+        if index.endswith("_amount_id" if wanted.by_amount else "_created_at_id"):  # walked in the order of the list
+            return page.where(*looked).with_hint(*hint)
+        return _then_drawn(select(P.c.id).where(*where, *looked).with_hint(*hint), turn, limit)
+    if sought is None:
+        return page
+    pieces, found = PIECES.join(P, P.c.id == PIECES.c.rowid), [matches(sought.parts), *looked, *where]
+    if wanted.by_amount:
+        return _then_drawn(select(P.c.id).select_from(pieces).where(*found), turn, limit)
+    return select(*LISTED).select_from(pieces).where(*found).order_by(turn.direct(PIECES.c.rowid)).limit(limit)
+
+
+def _then_drawn(ids: Any, turn: "_Turn", limit: int) -> Any:
+    """SQLite would read every column of every row that it sorts: so it sorts numbers, and reads the page by them."""
+    page = ids.order_by(*turn.order()).limit(limit).correlate(None)
+    return select(*LISTED).where(P.c.id.in_(page)).order_by(*turn.order())
 
 
 def _of_owners(spellings: dict[str, list[str]], where: Any, turn: "_Turn", limit: int) -> Any:

@@ -153,11 +153,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="payments in the list")
     rows = parser.parse_args().rows
     begun = time.perf_counter()
-    measured = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, postgres_server(durable=True) as server:
-        for kind in ("SQLite", "PostgreSQL"):
-            ground = Ground(kind, Path(directory), server)
-            measured[kind] = (measure_takings(ground), measure_lists(ground, rows))
+        grounds = [Ground(kind, Path(directory), server) for kind in ("SQLite", "PostgreSQL")]
+        found = [measure_lists(ground, rows) for ground in grounds]
+        taken = [measure_takings(ground) for ground in grounds]
+        measured = {ground.kind: both for ground, both in zip(grounds, zip(taken, found, strict=True), strict=True)}
         version = asyncio.run(_version(server))
     page = report.written(measured, rows, version, time.perf_counter() - begun)
     say(f"{page}, {time.perf_counter() - begun:.0f} s")

@@ -56,6 +56,9 @@ class Lists:
     file: File
 
 
+Measured = tuple[Takings, Lists]
+
+
 def add(found: Takings, key: tuple[str, float, str], more: Timings) -> None:
     kept = found.setdefault(key, Timings())
     kept.seconds += more.seconds
@@ -64,12 +67,12 @@ def add(found: Takings, key: tuple[str, float, str], more: Timings) -> None:
     kept.errors += more.errors
 
 
-def written(measured: Mapping[str, tuple[Takings, Lists]], rows: int, postgres: str, took: float) -> Path:
+def written(measured: Mapping[str, Measured], rows: int, postgres: str, took: float) -> Path:
     PAGE.write_text("\n".join(_lines(measured, rows, postgres, took)) + "\n", encoding="utf-8")
     return PAGE
 
 
-def _lines(measured: Mapping[str, tuple[Takings, Lists]], rows: int, postgres: str, took: float) -> Iterator[str]:
+def _lines(measured: Mapping[str, Measured], rows: int, postgres: str, took: float) -> Iterator[str]:
     yield "# Benchmarks\n"
     yield f"Written by `python3 run.py bench{'' if rows == 1_000_000 else f' --rows {rows}'}` in {took:.0f} s, " + (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Do not edit; run it again.\n"

@@ -27,7 +27,6 @@ class Sqlite:
         WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('user', 'payment', 'purchase', 'refund', 'event')
     """
     after: tuple[str, ...] = ()
-
     dialect: Any = SQLiteDialect()
 
     def __init__(self, driver: Any) -> None:
