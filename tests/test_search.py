@@ -37,16 +37,16 @@ COUNT = 3000
 BEFORE = "6c0d9a4e51b7"  # the migration before the search
 
 
+pytestmark = pytest.mark.xdist_group("search")  # one shop for all of them
+RUNNER, OPEN = asyncio.Runner(), dict[str, Database]()
+
+
 def at(url: str, act: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
     async def run() -> Answer:
-        db = Database(url)
-        try:
-            async with db.read() as session:
-                return await act(session)
-        finally:
-            await db.close()
+        async with OPEN.setdefault(url, Database(url)).read() as session:
+            return await act(session)
 
-    return asyncio.run(run())
+    return RUNNER.run(run())
 
 
 def fill(url: str) -> str:
@@ -64,10 +64,12 @@ def fill(url: str) -> str:
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Three thousand payments, only to be read."""
     if request.param == "sqlite":
-        yield fill(f"sqlite:///{tmp_path_factory.mktemp('search') / 'app.db'}")
+        yield (url := fill(f"sqlite:///{tmp_path_factory.mktemp('search') / 'app.db'}"))
+        RUNNER.run(OPEN.pop(url).close())
         return
     server, name = request.getfixturevalue("postgres"), f"search_{uuid4().hex}"
-    yield fill(create_database(server, name))
+    yield (url := fill(create_database(server, name)))
+    RUNNER.run(OPEN.pop(url).close())
     drop_database(server, name)
 
 

@@ -25,7 +25,7 @@ from tests.proofs.report import Report
 
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
-STRIDE = {("sqlite", False): 11, ("postgresql", False): 23}  # of the short run: every so many points
+STRIDE = {("sqlite", False): 29, ("postgresql", False): 61}  # of the short run: every so many points
 PASSES = 12
 Say = Callable[[str], None]
 

@@ -144,7 +144,7 @@ def cases(long: bool, dice: random.Random, at: str) -> list[Case]:
     every = [Case(call, kind, when, at) for kind, call, when in product(kinds, CALLS, ("before", "after"))]
     if long:
         return every
-    return [dice.choice([case for case in every if case.kind == kind]) for kind in kinds] + dice.sample(every, 7)
+    return [dice.choice([case for case in every if case.kind == kind]) for kind in kinds] + dice.sample(every, 2)
 
 
 async def _all(pg: Sandbox, url: str, clock: time_machine.Traveller, wanted: Sequence[Case], report: Report) -> None:

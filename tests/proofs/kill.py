@@ -28,7 +28,7 @@ from tests.sandboxes import Sandbox
 
 NAME = "kill"
 BUYERS, ADMINS = 10, 2
-KILLS = 2  # of the short run
+KILLS = 1  # of the short run
 SERVED = 20  # requests a server answers before it is killed, however slow the machine is
 QUICK = {"PG_TIMEOUT": "2", "SETTLE_AFTER": "1", "RECONCILE_EVERY": "1"}  # so that it heals between two kills
 PASSES = 8
@@ -44,7 +44,7 @@ def run(
     say: Say = print,
     seconds: float = 300,
 ) -> Report:
-    """`seconds` of the long run, for each engine, one after the other; the short run kills twice, on all at once."""
+    """`seconds` of the long run, for each engine, one after the other; the short run kills once, on all at once."""
     began = time.monotonic()
     trials = [Trial(engine, seed, seconds if long else 0, say) for engine in engines]
     with ThreadPoolExecutor(1 if long else len(trials)) as together:
