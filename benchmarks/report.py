@@ -27,7 +27,8 @@ PACKAGES = ("starlette", "uvicorn", "sqlalchemy", "jinja2", "django", "flask", "
 FAIR = """\
 Everyone on the same machine, the same rows, asked in turn; 127.0.0.1; what warms up is not counted. Each program runs
 one process with its production settings. Only ratios inside one run mean anything. CPU is the server's own per answer
-(PostgreSQL's is not in it): it says more than the clock where others use the machine, too.
+(PostgreSQL's is not in it): it says more than the clock where others use the machine, too. The list keeps rows that it
+has drawn, as it does in a shop where several people look at the same newest payments.
 """
 PEERS = """\
 The peers (`benchmarks/peers/`) are small and honest: Django's admin over the very same table, as shipped, and without
