@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -109,9 +110,16 @@ def sandbox(_sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def settings(database_url: str, sandbox: Sandbox) -> Settings:
+def pg(request: pytest.FixtureRequest) -> str:
+    """At whom this test buys: Toss, unless it says EVERY_PG."""
+    return str(getattr(request, "param", "toss"))
+
+
+@pytest.fixture
+def settings(database_url: str, sandbox: Sandbox, pg: str) -> Settings:
     return read_settings(
-        {
+        CASHIERS[pg].keys(sandbox.url)
+        | {
             "DATABASE_URL": database_url,
             "SECRET_KEY": "not a secret, only for tests 0123456789",
             "BASE_URL": "http://testserver",
@@ -287,14 +295,28 @@ class Cashier:
     """Plays a buyer through the real forms and the real PG window."""
 
     pg, method = "toss", "card"
+    second_ends = "canceled"
+    """How a second payment for the same prompt ends: never taken, or, where the window itself takes it, given back."""
+    confirm = "confirm"
+    """The call by which we learn that it moved, in the words of the sandbox's faults and ledger."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
+    @classmethod
+    def keys(cls, url: str) -> dict[str, str]:
+        """Settings that this PG needs, when not every house has them."""
+        return {}
+
     def order(self, visitor: Visitor, prompt_id: int = story.PROMPT, **changed: str) -> Checkout:
-        answer = visitor.post("/payments", data={**ORDER, "prompt_id": str(prompt_id), **changed})
+        return Checkout(self.post(visitor, prompt_id, **changed).split("/")[2])
+
+    def post(self, visitor: Visitor, prompt_id: int, **changed: str) -> str:
+        """The order form; answers where it leads."""
+        order = ORDER | {"payment_method": self.method, "prompt_id": str(prompt_id)} | changed
+        answer = visitor.post("/payments", data=order)
         assert answer.status_code == 303, answer.text
-        return Checkout(answer.headers["location"].split("/")[2])
+        return str(answer.headers["location"])
 
     def open(self, visitor: Visitor, checkout: Checkout, **changed: Any) -> Checkout:
         """The window page, and the PG's window. `changed` is what a dishonest browser alters."""
@@ -304,7 +326,11 @@ class Cashier:
 
     def fault(self, call: str, kind: str, **more: Any) -> None:
         """As sandbox.fault, at the PG of this cashier."""
-        self.sandbox.fault(call, kind, self.pg, **more)
+        self.sandbox.fault(self.confirm if call == "confirm" else call, kind, self.pg, **more)
+
+    def confirm_calls(self, checkout: Checkout) -> int:
+        """How often the PG was asked to confirm."""
+        return int(self.sandbox.ledger(checkout.order_id)[f"{self.confirm}_calls"])
 
     def handed(self, checkout: Checkout) -> str:
         """What the PG handed the browser."""
@@ -342,10 +368,7 @@ class KakaoCashier(Cashier):
     pg, method = "kakaopay", "kakao"
 
     def order(self, visitor: Visitor, prompt_id: int = story.PROMPT, **changed: str) -> Checkout:
-        order = ORDER | {"payment_method": self.method, "prompt_id": str(prompt_id)} | changed
-        answer = visitor.post("/payments", data=order)
-        assert answer.status_code == 303, answer.text
-        tid = self.look(answer.headers["location"])
+        tid = self.look(self.post(visitor, prompt_id, **changed))
         lines = self.sandbox.total()["orders"].items()
         return Checkout(next(order_id for order_id, line in lines if tid in line["payments"]), tid)
 
@@ -364,16 +387,99 @@ class KakaoCashier(Cashier):
         return page.text.partition("/kakaopay/_window/")[2].partition("/")[0]
 
 
-CASHIERS = {kind.pg: kind for kind in (Cashier, KakaoCashier)}
-EVERY_PG = pytest.mark.parametrize(
-    ("database_url", "cashier"),
-    [("sqlite", "toss"), ("postgresql", "toss"), ("sqlite", "kakaopay")],
-    indirect=True,
-)
-"""Plays a test at every PG; on both databases at the first: what the others do differently is not in the database."""
+class PortOneCashier(Cashier):
+    """The same purchase at PortOne's window, which takes the money by itself; so to confirm is to look."""
+
+    pg, method = "portone", "portone"
+    second_ends, confirm = "refunded", "find"
+
+    @classmethod
+    def keys(cls, url: str) -> dict[str, str]:
+        return {
+            "PORTONE_STORE_ID": "store-of-the-house",
+            "PORTONE_CHANNEL_KEY": "channel-key-of-the-house",
+            "PORTONE_API_SECRET": "secret-of-the-house",
+            "PORTONE_API_URL": f"{url}/portone",
+            "PORTONE_SDK_URL": f"{url}/portone/v2/browser-sdk.js",
+        }
+
+    def open(self, visitor: Visitor, checkout: Checkout, **changed: Any) -> Checkout:
+        page = visitor.get(f"{checkout.path}/window")
+        assert page.status_code == 200, page.text
+        asked = self.asked(steps_of(page.text)) | changed
+        answer = self.sandbox.http.post(f"/{self.pg}/_open", json=asked).raise_for_status()
+        return replace(checkout, payment_key=str(answer.json()["paymentKey"]))
+
+    def asked(self, steps: list[list[Any]]) -> dict[str, Any]:
+        """What the SDK makes of our steps."""
+        request: dict[str, Any] = steps[0][1]
+        return request
+
+    def handed(self, checkout: Checkout) -> str:
+        return checkout.order_id
+
+
+class PortOneConfirmCashier(PortOneCashier):
+    """PortOne with a channel that waits for our confirm."""
+
+    second_ends, confirm = "canceled", "confirm"
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        sandbox.switch(portone_manual_confirm=True)
+
+
+class PortOneV1Cashier(PortOneCashier):
+    """On a PC: a callback is told how it went, and takes it to the return URL as it is."""
+
+    pg, method = "portone_v1", "portone_v1"
+    confirm = "confirm"
+
+    @classmethod
+    def keys(cls, url: str) -> dict[str, str]:
+        return {
+            "PORTONE_V1_IMP_KEY": "key-of-the-house",
+            "PORTONE_V1_IMP_SECRET": "secret-of-the-house",
+            "PORTONE_V1_IMP_CODE": "imp00000000",
+            "PORTONE_V1_CHANNEL_KEY": "channel-key-of-the-house",
+            "PORTONE_V1_API_URL": f"{url}/portone_v1",
+            "PORTONE_V1_SDK_URL": f"{url}/portone_v1/v1/iamport.js",
+        }
+
+    def asked(self, steps: list[list[Any]]) -> dict[str, Any]:
+        (_, code), (_, request, _) = steps
+        return {**request, "impCode": code, "windowTarget": "iframe"}
+
+    def press(self, checkout: Checkout, button: str = "authenticate") -> Checkout:
+        answer = self.sandbox.http.post(f"/{self.pg}/_window/{checkout.payment_key}/{button}", json={})
+        told: dict[str, str] = answer.raise_for_status().json()["result"]
+        return replace(checkout, back=f"{checkout.path}/return?{urlencode(told)}")
+
+    def handed(self, checkout: Checkout) -> str:
+        return checkout.payment_key
+
+
+CASHIERS: dict[str, type[Cashier]] = {
+    "toss": Cashier,
+    "kakaopay": KakaoCashier,
+    "portone": PortOneCashier,
+    "portone_v1": PortOneV1Cashier,
+    "portone_confirm": PortOneConfirmCashier,
+}
+
+
+def _at(names: list[str]) -> pytest.MarkDecorator:
+    """On both databases at Toss, on SQLite alone at the others: what they do differently is not in the database."""
+    where = [("postgresql", "toss"), *(("sqlite", name) for name in names)]
+    return pytest.mark.parametrize(("database_url", "pg"), where, indirect=True)
+
+
+EVERY_PG = _at([name for name in CASHIERS if name != "portone_confirm"])
+"""Plays a test at every PG."""
+EVERY_CONFIRM = _at([name for name, kind in CASHIERS.items() if kind.second_ends == "canceled"])
+"""Plays a test wherever nothing is taken before we confirm."""
 
 
 @pytest.fixture
-def cashier(request: pytest.FixtureRequest, sandbox: Sandbox) -> Cashier:
-    """At Toss, unless the test says EVERY_PG."""
-    return CASHIERS[getattr(request, "param", "toss")](sandbox)
+def cashier(sandbox: Sandbox, pg: str) -> Cashier:
+    return CASHIERS[pg](sandbox)

@@ -272,6 +272,13 @@ async def call(
     return response.status_code, answer
 
 
+def won(amount: Any) -> int:
+    """Whole won as a PG writes them, `10000` or `10000.0`. Raises ValueError for anything else."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount % 1:  # of inf and nan: nan
+        raise ValueError(f"not whole won: {amount!r}")
+    return int(amount)
+
+
 def glance(payment: Payment) -> float | None:
     """Seconds for a lookup: short at first, for one that hangs holds up what waits for the PG to speak again."""
     return 5.0 if payment.checks < 4 else None

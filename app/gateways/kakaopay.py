@@ -24,6 +24,7 @@ from app.gateways import (
     Why,
     call,
     glance,
+    won,
 )
 from app.models import Payment, Refund, Status
 
@@ -292,10 +293,3 @@ def user_of(payment: Payment) -> str:
 def vat(amount: int) -> int:
     """§4: whole won of VAT inside `amount`, half a won up."""
     return (amount * 2 + 11) // 22
-
-
-def won(amount: Any) -> int:
-    """Whole won. Raises ValueError."""
-    if isinstance(amount, bool) or not isinstance(amount, int):
-        raise ValueError(f"not whole won: {amount!r}")
-    return amount

@@ -30,6 +30,7 @@ from app.gateways import (
     Window,
     call,
     glance,
+    won,
 )
 from app.models import Payment, Refund
 
@@ -217,15 +218,15 @@ class PortOneV1(Gateway):
                 status="canceled" if code == CLOSED else status,
                 order_id=answer["merchant_uid"],
                 transaction_id=answer["imp_uid"],
-                paid=_won(answer["amount"]) if took else 0,
+                paid=won(answer["amount"]) if took else 0,
                 currency=answer["currency"],
-                canceled=tuple(Cancellation(_name(one), _won(one["amount"])) for one in given),
+                canceled=tuple(Cancellation(_name(one), won(one["amount"])) for one in given),
                 receipt_url=answer.get("receipt_url"),
                 code=code,
                 message=self.sentence(code) if code else None,  # a buyer reads it
             )
             test = answer["sandbox"] is True
-            told_back = _won(answer["cancel_amount"])
+            told_back = won(answer["cancel_amount"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable() from error
         if took and told_back != receipt.paid - receipt.left:
@@ -268,10 +269,3 @@ def _when(one: dict[str, Any]) -> tuple[int, str]:
 
 def _name(one: dict[str, Any]) -> str:
     return str(one.get("cancellation_id") or f"{one['pg_tid']}-{one['cancelled_at']}")
-
-
-def _won(amount: Any) -> int:
-    """Whole won. Raises ValueError for anything that is not a whole number."""
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or amount % 1:
-        raise ValueError(f"not whole won: {amount!r}")
-    return int(amount)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from app.gateways import (
     Window,
     call,
     glance,
+    won,
 )
 from app.models import Payment, Refund
 
@@ -264,7 +264,7 @@ class Toss(Gateway):
     @staticmethod
     def _movement(row: dict[str, Any]) -> Movement:
         """Which sign a cancellation's amount has is not written down: the status decides."""
-        amount = abs(whole(row["amount"]))
+        amount = abs(won(row["amount"]))
         back = row["status"] in ("CANCELED", "PARTIAL_CANCELED")
         at = datetime.fromisoformat(row["transactionAt"])
         return Movement(row["orderId"], row["transactionKey"], -amount if back else amount, at)
@@ -304,10 +304,10 @@ class Toss(Gateway):
                 status="expired" if over else STANDING[answer["status"]],  # §3.2: the word stays, the flag flips
                 order_id=answer["orderId"],
                 transaction_id=answer["paymentKey"],
-                paid=0 if unpaid else whole(answer["totalAmount"]),
+                paid=0 if unpaid else won(answer["totalAmount"]),
                 currency=answer["currency"],
                 canceled=tuple(
-                    Cancellation(cancel["transactionKey"], whole(cancel["cancelAmount"]))
+                    Cancellation(cancel["transactionKey"], won(cancel["cancelAmount"]))
                     for cancel in (() if unpaid else answer.get("cancels") or ())
                 ),
                 secret=answer.get("secret"),
@@ -340,10 +340,3 @@ def _given_back(payment: dict[str, Any]) -> int | None:
 
 def korean(moment: datetime) -> str:
     return f"{moment.astimezone(KST):%Y-%m-%dT%H:%M:%S}"
-
-
-def whole(amount: Any) -> int:
-    """Whole won. Raises ValueError for anything that is not a whole number."""
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount) or amount % 1:
-        raise ValueError(f"not whole won: {amount!r}")
-    return int(amount)

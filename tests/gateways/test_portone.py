@@ -304,7 +304,7 @@ async def test_only_what_succeeded_has_gone_back_and_the_newest_is_last(portone:
     [
         {"status": "TOMORROW"},
         {"id": None, "amount": {}},
-        {"amount": {"total": 15500.0}},
+        {"amount": {"total": 15500.5}},
         {"amount": {"total": "15500"}},
         {"amount": {"total": True}},
         {"cancellations": [{}]},

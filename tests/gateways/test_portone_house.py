@@ -10,7 +10,7 @@ import pytest
 from app.config import Settings, read_settings
 from app.reconciler import reconcile
 from app.sweep import sweep
-from tests.conftest import Cashier, Checkout, House, Visitor
+from tests.conftest import House, PortOneCashier, Visitor
 from tests.fragments import assert_page, assert_row_redrawn
 from tests.sandboxes import Sandbox, steps_of
 
@@ -40,24 +40,6 @@ def settings(database_url: str, sandbox: Sandbox) -> Settings:
             "RECONCILE_EVERY": "0",
         }
     )
-
-
-class PortOneCashier(Cashier):
-    """The same purchase at PortOne's window."""
-
-    def open(self, visitor: Visitor, checkout: Checkout, **changed: Any) -> Checkout:
-        page = visitor.get(f"{checkout.path}/window")
-        assert page.status_code == 200, page.text
-        answer = self.sandbox.http.post("/portone/_open", json=steps_of(page.text)[0][1] | changed)
-        return Checkout(checkout.order_id, str(answer.raise_for_status().json()["paymentKey"]))
-
-    def press(self, checkout: Checkout, button: str = "authenticate") -> Checkout:
-        answer = self.sandbox.http.post(f"/portone/_window/{checkout.payment_key}/{button}")
-        back = str(answer.headers["location"]).removeprefix("http://testserver")
-        return Checkout(checkout.order_id, checkout.payment_key, back)
-
-    def order(self, visitor: Visitor, prompt_id: int = 1, **changed: str) -> Checkout:
-        return super().order(visitor, prompt_id, **{"payment_method": "portone"} | changed)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import now
-from app.gateways import Account, Cancellation, InDoubt, Movement, Receipt, Standing
+from app.gateways import Account, Cancellation, InDoubt, Movement, Receipt, Standing, won
 from app.gateways.portone.codes import BANKS, CANCELED, sentence
 from app.models import Payment, Status
 
@@ -104,10 +104,3 @@ def pending(answer: Any) -> bool:
         return any(one["status"] == "REQUESTED" for one in answer.get("cancellations") or ())
     except (KeyError, TypeError, AttributeError) as error:
         raise unreadable() from error
-
-
-def won(amount: Any) -> int:
-    """§2: whole won as a JSON integer. Raises ValueError for anything else."""
-    if type(amount) is not int:
-        raise ValueError(f"not whole won: {amount!r}")
-    return amount
