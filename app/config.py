@@ -62,6 +62,12 @@ class Settings:
     reconcile_every: float
     """Seconds between two reconciliation passes of a running app; 0 turns them off."""
 
+    source: Config = field(default_factory=lambda: Config(environ={}), repr=False, compare=False)
+
+    def key(self, name: str, default: str = "") -> Secret:
+        """A setting of a gateway that this file does not know, from where all the others come."""
+        return Secret(self.source(name, default=default))
+
     @property
     def production(self) -> bool:
         return self.app_env.strip().lower().startswith("prod")  # a misspelt production is not taken for anything less
@@ -146,4 +152,5 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         pg_timeout=seconds("PG_TIMEOUT", 20),
         settle_after=seconds("SETTLE_AFTER", 60),
         reconcile_every=seconds("RECONCILE_EVERY", 30),
+        source=config,
     )

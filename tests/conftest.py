@@ -110,15 +110,15 @@ def sandbox(_sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def pg(request: pytest.FixtureRequest) -> str:
+def at(request: pytest.FixtureRequest) -> str:
     """At whom this test buys: Toss, unless it says EVERY_PG."""
     return str(getattr(request, "param", "toss"))
 
 
 @pytest.fixture
-def settings(database_url: str, sandbox: Sandbox, pg: str) -> Settings:
+def settings(database_url: str, sandbox: Sandbox, at: str) -> Settings:
     return read_settings(
-        CASHIERS[pg].keys(sandbox.url)
+        CASHIERS[at].keys(sandbox.url)
         | {
             "DATABASE_URL": database_url,
             "SECRET_KEY": "not a secret, only for tests 0123456789",
@@ -471,7 +471,7 @@ CASHIERS: dict[str, type[Cashier]] = {
 def _at(names: list[str]) -> pytest.MarkDecorator:
     """On both databases at Toss, on SQLite alone at the others: what they do differently is not in the database."""
     where = [("postgresql", "toss"), *(("sqlite", name) for name in names)]
-    return pytest.mark.parametrize(("database_url", "pg"), where, indirect=True)
+    return pytest.mark.parametrize(("database_url", "at"), where, indirect=True)
 
 
 EVERY_PG = _at([name for name in CASHIERS if name != "portone_confirm"])
@@ -481,5 +481,5 @@ EVERY_CONFIRM = _at([name for name, kind in CASHIERS.items() if kind.second_ends
 
 
 @pytest.fixture
-def cashier(sandbox: Sandbox, pg: str) -> Cashier:
-    return CASHIERS[pg](sandbox)
+def cashier(sandbox: Sandbox, at: str) -> Cashier:
+    return CASHIERS[at](sandbox)
