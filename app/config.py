@@ -30,26 +30,26 @@ class Settings:
     database_url: str = field(repr=False)
     """A SQLite file by default, `postgresql://…` in production."""
 
-    toss_client_key: str
+    toss_client_key: str = field(repr=False)
     toss_secret_key: Secret
     toss_api_url: str
     toss_sdk_url: str
 
     kakaopay_secret_key: Secret
-    kakaopay_cid: str
+    kakaopay_cid: str = field(repr=False)
     kakaopay_api_url: str
-    portone_store_id: str
-    portone_channel_key: str
+    portone_store_id: str = field(repr=False)
+    portone_channel_key: str = field(repr=False)
     portone_api_secret: Secret
     portone_webhook_secret: Secret
     """One `whsec_…`, or two with a comma while they rotate; without one, webhooks are not checked, only looked into."""
     portone_api_url: str
     portone_sdk_url: str
 
-    portone_v1_imp_key: str
+    portone_v1_imp_key: str = field(repr=False)
     portone_v1_imp_secret: Secret
-    portone_v1_imp_code: str
-    portone_v1_channel_key: str
+    portone_v1_imp_code: str = field(repr=False)
+    portone_v1_channel_key: str = field(repr=False)
     portone_v1_api_url: str
     portone_v1_sdk_url: str
 

@@ -165,8 +165,10 @@ class Payment(SQLModel, table=True):
     status: Status = Field(default=Status.PENDING, sa_type=_words(Status))
     pg_transaction_id: str | None = None
     pg_token: str | None = Field(default=None, repr=False)  # the PG's permission to take the money, good for once
-    pg_window: dict[str, Any] | None = Field(default=None, sa_type=JSON)  # where the PG's page is while it stays open
-    pg_secret: str | None = None  # what the PG's webhooks must repeat
+    pg_window: dict[str, Any] | None = Field(
+        default=None, sa_type=JSON, repr=False
+    )  # the PG's page while it stays open
+    pg_secret: str | None = Field(default=None, repr=False)  # what the PG's webhooks must repeat
     receipt_url: str | None = None
     account_bank: str | None = None  # the virtual account that waits for the deposit
     account_number: str | None = None
