@@ -147,7 +147,10 @@ async def confirm(till: Till, order_id: str, handed: Handed) -> Payment:
     if payment.status != Status.PENDING or not await _claim(till, order_id, handed, charged):
         payment = await _answer(till, order_id)
         _compare(payment, handed)
-        return await _look(till, order_id) if charged and not payment.paid_amount else payment
+        if charged and not payment.paid_amount:
+            return await _look(till, order_id)
+        if not handed.token or not await _bring(till, order_id, handed.token):
+            return payment
     async with till.db.read() as session:
         payment = await find(session, order_id)
     return await ask_to_confirm(till, payment, "buyer")
@@ -205,6 +208,18 @@ async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> bo
         raise Refused(
             "IN_FLIGHT", "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다. 이 결제는 진행하지 않았습니다."
         ) from error
+    return True
+
+
+async def _bring(till: Till, order_id: str, token: str) -> bool:
+    """The permission to take the money comes only after we have asked in vain without it. False: nothing new."""
+    async with till.db.write() as session:
+        payment = await find(session, order_id, lock=True)
+        known = payment.status != Status.IN_DOUBT or payment.pg_token is not None
+        if known or await owned(session, payment.user_id, payment.prompt_id):
+            return False
+        payment.pg_token, payment.claimed_at, payment.awaiting_answer = token, now(), True
+        payment.next_check_at = now() + timedelta(seconds=till.settle_after)
     return True
 
 

@@ -70,6 +70,21 @@ def test_a_token_takes_the_money_once_however_often_the_buyer_returns(
     assert (house.payment(checkout.order_id).status, sandbox.ledger(checkout.order_id)["confirms"]) == ("completed", 1)
 
 
+def test_a_token_that_comes_second_still_takes_the_money(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: PortOneCashier, sandbox: Sandbox
+) -> None:
+    """Whoever calls back without it, our API or an old page, must not shut out the buyer who brings it."""
+    sandbox.switch(portone_manual_confirm=True)
+    checkout = cashier.authenticate(buyer)
+    bare = {"order_id": checkout.order_id, "pg_transaction_id": checkout.order_id}
+    assert buyer.post("/api/payment/complete", json=bare).status_code == 202
+    stranger.get(f"{checkout.path}/return?paymentId={checkout.order_id}")
+    assert house.payment(checkout.order_id).status == "in_doubt"
+    for _ in range(2):
+        assert buyer.get(checkout.back).status_code == 303
+    assert (house.payment(checkout.order_id).status, sandbox.ledger(checkout.order_id)["confirms"]) == ("completed", 1)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_confirm_is_found_again_and_takes_the_money_once(
     house: House, buyer: Visitor, cashier: PortOneCashier, sandbox: Sandbox, when: str
