@@ -46,6 +46,7 @@ SILENT: dict[str, dict[str, Any]] = {
 # Codes that say neither yes nor no. At KakaoPay none does before order has spoken (pg/kakaopay.md §11).
 UNSURE = {
     "toss": CODES["unknown"].split(),
+    "portone": "PG_PROVIDER IDEMPOTENCY_OUTSTANDING_REQUEST A_TYPE_OF_TOMORROW".split(),
     "kakaopay": "-701 -702 -708 -783 -785 -780:8521 -780:USER_LOCKED -780:BANK_FIRM_UNKNOWN -781:6666 -429".split(),
 }
 KINDS = {pg: SILENT | {code: {"kind": "code", "code": code} for code in codes} for pg, codes in UNSURE.items()}
@@ -90,13 +91,19 @@ class Ground:
         order = Order(story.PROMPT, CASHIERS[case.at].method, user.name, user.phone)
         payment = await payments.start(self.calm, user, order)
         step = await payments.open_window(self.calm, payment, BACK.format(payment.order_id))
-        key = step.transaction_id
-        if isinstance(step, gateways.Window):
-            key = await asyncio.to_thread(self.pg.open, step.steps)
-        back = await asyncio.to_thread(self.pg.press, str(key), pg=case.at)
-        case.order_id, case.back = payment.order_id, dict(httpx.URL(back).params)
+        case.order_id, case.back = payment.order_id, await asyncio.to_thread(self.walk, case.at, step)
         if case.call.startswith("cancel"):
             await payments.come_back(self.calm, case.order_id, case.back)
+
+    def walk(self, at: str, step: gateways.Redirect | gateways.Window) -> dict[str, str]:
+        """Through the PG's window; what the browser brings back."""
+        if isinstance(step, gateways.Redirect):
+            key = str(step.transaction_id)
+        elif at == "toss":
+            key = self.pg.open(step.steps)
+        else:
+            key = self.pg.http.post(f"/{at}/_open", json=step.steps[0][1]).raise_for_status().json()["paymentKey"]
+        return dict(httpx.URL(self.pg.press(key, pg=at)).params)
 
     async def play(self, case: Case) -> list[str]:
         """The accident; what is wrong with what the people are told meanwhile."""
@@ -149,9 +156,11 @@ def cases(long: bool, dice: random.Random, at: str) -> list[Case]:
 
 async def _all(pg: Sandbox, url: str, clock: time_machine.Traveller, wanted: Sequence[Case], report: Report) -> None:
     kakaopay = {"KAKAOPAY_SECRET_KEY": "A" * 40, "KAKAOPAY_CID": "TC0ONETIME", "KAKAOPAY_API_URL": f"{pg.url}/kakaopay"}
-    hasty_settings = settings(url, f"{pg.url}/toss", PG_TIMEOUT=PATIENCE, **kakaopay)
+    others = kakaopay | CASHIERS["portone"].keys(pg.url)
+    pg.switch(portone_manual_confirm=True)  # else there is no confirm that could be lost
+    hasty_settings = settings(url, f"{pg.url}/toss", PG_TIMEOUT=PATIENCE, **others)
     async with (
-        open_till(settings(url, f"{pg.url}/toss", PG_TIMEOUT="20", **kakaopay)) as calm,
+        open_till(settings(url, f"{pg.url}/toss", PG_TIMEOUT="20", **others)) as calm,
         open_till(hasty_settings) as hasty,
         around(hasty_settings, hasty) as page,
     ):
@@ -212,7 +221,7 @@ def run(
     *, seed: int, long: bool, engines: Sequence[str] = ("sqlite", "postgresql"), say: Callable[[str], None] = print
 ) -> Report:
     began, report, dice = time.monotonic(), Report(NAME, seed), random.Random(seed)
-    grounds = [(engine, "toss") for engine in engines] + [(engines[0], "kakaopay")]
+    grounds = [(engine, "toss") for engine in engines] + [(engines[0], "kakaopay"), (engines[0], "portone")]
     for engine, at in grounds:
         # The PG starts in real time: it shall not look for its port in a clock that jumps.
         with databases(engine) as kept, kept.fresh() as url, serve_sandbox() as pg, frozen(seed, tick=True) as clock:
