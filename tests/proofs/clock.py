@@ -25,8 +25,8 @@ from tests.proofs.report import Report
 
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
-STRIDE = {("sqlite", False): 29, ("postgresql", False): 11}  # of the short run: every so many points
-SCENES_APART = {"sqlite": 1, "postgresql": 5}  # .. and so many scenes
+STRIDE = {("sqlite", False): 17, ("postgresql", False): 7}  # of the short run: every so many points
+SCENES_APART = {"sqlite": 2, "postgresql": 6}  # .. and so many scenes
 PASSES = 12
 Say = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from tests.proofs.world_house import databases
 
 NAME = "concurrency"
 SHORT, LONG = (32,), (2, 3, 5, 8, 16, 32, 64, 128, 256, 500)  # callers of one order
-RACING = {False: 48, True: 100}  # partial refunds of one payment, of which 33 fit
+RACING = {False: 40, True: 100}  # partial refunds of one payment, of which 33 fit
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
                     with kept.fresh() as url:
                         crew.race(url, RACING[long], f"{engine}, race {number}", report)
                 with kept.fresh() as url:
-                    concurrency_steps.interleave(url, seed, None if long else 24, engine, report)
+                    concurrency_steps.interleave(url, seed, None if long else 8, engine, report)
             say(f"{NAME}: {engine} {report.counts}")
     report.seconds = time.monotonic() - began
     return report

@@ -23,10 +23,10 @@ from tests.proofs.crash_scenes import HELPERS, SCENES, TOSS
 from tests.proofs.report import Report
 
 NAME = "crash"
-SCHEDULES = {False: 4, True: 10_000}  # random ones, for all engines together
+SCHEDULES = {False: 2, True: 10_000}  # random ones, for all engines together
 STRIDE = {
-    ("sqlite", False): 3,
-    ("postgresql", False): 12,
+    ("sqlite", False): 5,
+    ("postgresql", False): 24,
 }  # the short run visits every so many points, and begins with another each seed
 BATCH = 40
 RULES = ("lost", "double", "free", "overpaid", "differ", "broken", "never at rest", "another end")

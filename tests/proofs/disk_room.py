@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,8 @@ class SmallDisk(Room):
 
     def take(self, kind: str) -> None:
         if kind == "read-only":
-            for _ in range(200):  # a disk with open files cannot be made read-only; somebody opens them all the time
+            end = time.monotonic() + 30
+            while time.monotonic() < end:  # a disk with open files cannot be; somebody opens them all the time
                 self.let_go()
                 if self.remount("ro"):
                     return

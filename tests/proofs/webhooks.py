@@ -187,9 +187,9 @@ async def _all(url: str, seed: int, long: bool, name: str, report: Report) -> No
         async with house(url, clock=clock) as its:
             await its.people(2000 if long else 50, 0)
             users = await its.buyers()
-            await replay(its, users[0], 1000 if long else 200 if name == "sqlite" else 50, name, report)
+            await replay(its, users[0], 1000 if long else 60 if name == "sqlite" else 20, name, report)
             await lost_late_doubled(its, users[1:101] if long else users[1:13], name, report)
-            await forged(its, users[101:121] if long else users[13:19], dice, 10_000 if long else 100, name, report)
+            await forged(its, users[101:121] if long else users[13:19], dice, 10_000 if long else 40, name, report)
             await orders(its, users[121:] if long else users[19:], dice, 720 if long else 1, name, report)
 
 

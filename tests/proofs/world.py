@@ -33,7 +33,7 @@ NAME = "world"
 SIZES = {False: 75, True: 250}  # payments a world, in a short run and in a long one
 WINDOW = 50 * 60.0  # seconds after which every window at the PG has ended
 ROUNDS = 400  # passes of the reconciler after which everything must have settled
-SHORT, LONG = 150, 100_000  # payments
+SHORT, LONG = 75, 100_000  # payments
 
 # How often, and who.
 CAST: dict[str, tuple[int, Callable[[Actors], Awaitable[str | None]]]] = {
