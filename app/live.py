@@ -197,10 +197,9 @@ class Live:
             viewer.end()
 
     async def _look(self) -> None:
+        if not self.viewers:
+            return
         async with self.db.read() as session:
-            if not self.viewers:
-                self.cursor = await newest_event(session)
-                return
             events = [event for event in await self._events(session, self.cursor) if event.id not in self.told]
             news = await _draw(session, events)
         if not news:
@@ -210,6 +209,15 @@ class Live:
         batch = Batch(news, self.cursor)
         for viewer in self.viewers:
             viewer.hear(batch)
+
+    async def welcome(self, viewer: Viewer) -> None:
+        """The first viewer makes us look again, from here on: while nobody watched, nothing was read."""
+        if not self.viewers:
+            async with self.db.read() as session:
+                newest = await newest_event(session)
+            if not self.viewers:  # nor did anybody come meanwhile
+                self.cursor = newest
+        self.viewers.add(viewer)
 
     async def catch_up(self, viewer: Viewer, after: int) -> None:
         """What happened since the page, or the last message that arrived. What it tells, the hub need not."""
@@ -271,7 +279,7 @@ class Stream(Response):
             return await PlainTextResponse("종료하는 중입니다.", 503, {"Retry-After": "1"})(scope, receive, send)
         # PostgreSQL's events may come late, below the page's place in the log.
         viewer = Viewer(self.wanted, self.after - (0 if self.live.db.is_sqlite else OVERLAP))
-        self.live.viewers.add(viewer)
+        await self.live.welcome(viewer)
         watcher = asyncio.ensure_future(_watch(receive, viewer))
         ending = asyncio.get_running_loop().call_later(LIFETIME, viewer.end)
         try:
