@@ -20,6 +20,7 @@ signal.signal(signal.SIGTERM, run.leave)
 port, *others = sys.argv[1:]
 programs = [run.Program("web", int(port), "/", ("http.server", "--bind", "127.0.0.1", port))]
 programs += [run.Program(other, int(port), "/", (other,)) for other in others]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests may be deaf to it
 sys.exit(run.run_together(programs, dict(os.environ), "OPEN"))
 """
 
