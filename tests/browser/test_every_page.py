@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -183,7 +183,7 @@ def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
 
 @pytest.mark.timeout(180)  # some forty pages, on whatever machine
 def test_no_page_shuts_anybody_out_or_scrolls_sideways(open_browser: Open, shop: Shop, console: Console) -> None:
-    """axe finds nothing serious or critical, in light and in dark by turns; and a phone of 360 pixels shows all of it."""
+    """axe finds nothing serious or critical, light and dark by turns; a phone of 360 pixels shows all of it."""
     console.expect(r"status of 4\d\d")
     page = open_browser(reduced_motion="reduce")
     found: list[str] = []

@@ -26,7 +26,7 @@ def run(
                 for callers in LONG if long else SHORT:
                     with kept.fresh() as url:
                         asyncio.run(concurrency_callers.confirm(url, callers, f"{engine}, {callers} callers", report))
-                for number in range(10 if long else 1):
+                for number in range(10 if long else int(engine == "sqlite")):
                     with kept.fresh() as url:
                         crew.race(url, RACING[long], f"{engine}, race {number}", report)
                 with kept.fresh() as url:

@@ -146,8 +146,8 @@ class Ground:
 
 
 def cases(long: bool, dice: random.Random, at: str, turn: int = 0) -> list[Case]:
-    """Short: every other kind by `turn`, calls and moments by the seed."""
-    kinds = list(KINDS[at]) if long else list(KINDS[at])[turn % 2 :: 2]
+    """Short: every third kind by `turn`, calls and moments by the seed."""
+    kinds = list(KINDS[at]) if long else list(KINDS[at])[turn % 3 :: 3]
     every = [Case(call, kind, when, at) for kind, call, when in product(kinds, CALLS, ("before", "after"))]
     if long:
         return every
