@@ -6,10 +6,10 @@ Several workers may run it at once, and `python -m app reconcile` beside them: a
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from sqlmodel import col, func, select
 
 from app.clock import now
@@ -17,67 +17,90 @@ from app.deposits import close_owned
 from app.gateways import InDoubt
 from app.models import Payment
 from app.settlement import lease, settle
-from app.till import Refused, Till
+from app.till import BREATH, Refused, Till
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8  # questions that are out to the PGs at one time
+AT_ONCE = 8  # questions of one pass that are out to one PG at one time
+PASSES = 8  # that wait for an answer: a PG that hangs must not hold up the next look
+SCOUTS = 3  # questions of a pass before the others: a PG that leaves them all unanswered is silent
 PROBE = timedelta(seconds=5)
-"""While a PG is silent, one payment asks it this often, however long the others pause: its answer wakes them all."""
+"""A silent PG is asked only by scouts this often, whatever waits for it: one answer brings all the others."""
 
 
 async def reconcile(till: Till, limit: int = 200) -> list[Payment]:
-    """One pass over the payments whose time has come. Returns those that came to rest."""
-    turn = asyncio.Semaphore(AT_ONCE)
-    answered: set[str] = set()
-
-    async def take_up(order_id: str, early: bool) -> Payment | None:
-        async with turn:
-            return await _take_up(till, order_id, early, answered)
-
-    due, probe = await _due(till, limit)
-    found = await asyncio.gather(
-        *(take_up(order_id, False) for order_id in due), *(take_up(one, True) for one in probe)
-    )
-    return [payment for payment in found if payment and payment.next_check_at is None]
+    """One pass over the payments whose time has come, at most `limit` of each PG. Returns those that came to rest."""
+    rounds = await _rounds(till, limit)
+    await asyncio.gather(*(round_.go() for round_ in rounds))
+    return [payment for round_ in rounds for payment in round_.found if payment.next_check_at is None]
 
 
-async def _due(till: Till, limit: int) -> tuple[Sequence[str], Sequence[str]]:
-    """Whose time has come; and one that waits for a silent PG, to hear whether it speaks again."""
-    due = select(Payment.order_id).where(col(Payment.next_check_at) <= now()).order_by(col(Payment.next_check_at))
-    waiting = select(Payment.order_id).where(
-        col(Payment.next_check_at) > now(),
-        col(Payment.awaiting_answer),
-        col(Payment.checked_at) < now() - PROBE,
-    )
+async def _rounds(till: Till, limit: int) -> list["Round"]:
+    """Whose time has come; where nobody's has, one that waits for a silent PG, to hear whether it speaks again."""
+    overdue = col(Payment.next_check_at) <= now()
+    silent = col(Payment.next_check_at) > now(), col(Payment.awaiting_answer), col(Payment.checked_at) < now() - PROBE
+    rounds = []
     async with till.db.read() as session:
-        order_ids = (await session.exec(due.limit(limit))).all()
-        probe = (await session.exec(waiting.order_by(col(Payment.checked_at)).limit(1))).all()
-    return order_ids, probe
+        open_at = select(Payment.gateway).where(col(Payment.next_check_at).is_not(None)).distinct()
+        for gateway in (await session.exec(open_at)).all():
+            here = select(Payment.order_id).where(col(Payment.gateway) == gateway)
+            due = here.where(overdue).order_by(col(Payment.next_check_at)).limit(limit)
+            if order_ids := (await session.exec(due)).all():
+                rounds.append(Round(till, gateway, list(order_ids)))
+                continue
+            probe = here.where(*silent).order_by(col(Payment.checked_at)).limit(1)
+            rounds.append(Round(till, gateway, list((await session.exec(probe)).all()), early=True))
+    return rounds
 
 
-async def _take_up(till: Till, order_id: str, early: bool, answered: set[str]) -> Payment | None:
-    try:
-        if not await lease(till, order_id, early=early):
-            return None
-        payment = await close_owned(till, await settle(till, order_id, "reconciler"))
-        if not payment.awaiting_answer and payment.gateway not in answered:
-            answered.add(payment.gateway)
-            await _wake(till, payment.gateway)
-        return payment
-    except (InDoubt, Refused) as silence:
-        log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
-    except Exception:
-        log.exception("%s: 대사하지 못했습니다", order_id)
-    return None
+@dataclass
+class Round:
+    """The questions of one pass to one PG: the scouts first, and the others only when one of them was answered."""
+
+    till: Till
+    gateway: str
+    order_ids: list[str]
+    early: bool = False
+    found: list[Payment] = field(default_factory=list)
+    silences: int = 0  # in a row
+
+    async def go(self) -> None:
+        await asyncio.gather(*(self._scout() for _ in range(min(SCOUTS, AT_ONCE))))
+        if any(not payment.awaiting_answer for payment in self.found):
+            await _wake(self.till, self.gateway)
+            await asyncio.gather(*(self._go_on() for _ in range(AT_ONCE)))
+
+    async def _scout(self) -> None:
+        while self.order_ids and not await self._take_up(self.order_ids.pop(0)):
+            pass
+
+    async def _go_on(self) -> None:
+        while self.order_ids and self.silences < SCOUTS:
+            await self._take_up(self.order_ids.pop(0))
+
+    async def _take_up(self, order_id: str) -> bool:
+        """False: somebody else is asking, or it has come to rest."""
+        try:
+            if not await lease(self.till, order_id, early=self.early):
+                return False
+            payment = await close_owned(self.till, await settle(self.till, order_id, "reconciler"))
+            self.found.append(payment)
+            self.silences = self.silences + 1 if payment.awaiting_answer else 0
+        except (InDoubt, Refused) as silence:
+            self.silences += 1
+            log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
+        except Exception:
+            log.exception("%s: 대사하지 못했습니다", order_id)
+        return True
 
 
 async def _wake(till: Till, gateway: str) -> None:
     """A PG that speaks again is asked about everything it has left open."""
     waiting = (col(Payment.gateway) == gateway, col(Payment.awaiting_answer), col(Payment.next_check_at) > now())
-    before = col(Payment.checked_at) < now() - PROBE  # asked while it was silent, not just now
+    before = col(Payment.checked_at) < now() - BREATH  # asked while it was silent, not just now
     async with till.db.write() as session:
-        await session.exec(update(Payment).where(*waiting, before).values(next_check_at=now()))
+        if (await session.exec(update(Payment).where(*waiting, before).values(next_check_at=now()))).rowcount:
+            till.stir.set()
 
 
 async def keep_reconciling(till: Till, every: float) -> None:
@@ -88,7 +111,7 @@ async def keep_reconciling(till: Till, every: float) -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(till.stir.wait(), await _pause(till, every))
             till.stir.clear()
-            if len(passes) < AT_ONCE:  # a PG that hangs must not hold up the next look
+            if len(passes) < PASSES:
                 passes.add(task := asyncio.create_task(reconcile(till)))
                 task.add_done_callback(passes.discard)
                 task.add_done_callback(_complain)
@@ -98,11 +121,12 @@ async def keep_reconciling(till: Till, every: float) -> None:
 
 
 async def _pause(till: Till, every: float) -> float:
-    """Seconds until the next pass is worth it."""
+    """Seconds until the next pass is worth it. What is overdue waits for its PG to speak again, or is being asked."""
+    waits = col(Payment.next_check_at)
     async with till.db.read() as session:
-        first = (await session.exec(select(func.min(Payment.next_check_at)))).one()
-        waiting = select(Payment.id).where(col(Payment.next_check_at).is_not(None), col(Payment.awaiting_answer))
-        silent = (await session.exec(waiting.limit(1))).first()
+        first = (await session.exec(select(func.min(waits)).where(waits > now()))).one()
+        left = or_(waits <= now(), waits.is_not(None) & col(Payment.awaiting_answer))
+        silent = (await session.exec(select(Payment.id).where(left).limit(1))).first()
     pauses = [every, PROBE.total_seconds() if silent else every]
     if isinstance(first, datetime):
         pauses.append((first - now()).total_seconds())

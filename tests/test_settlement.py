@@ -77,6 +77,27 @@ def test_two_workers_that_overlap_ask_the_pg_once(
     assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
 
 
+def test_a_silent_pg_is_asked_by_scouts_only_and_one_answer_brings_all_the_others(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    order_ids = [cashier.order(buyer).order_id for _ in range(reconciler.SCOUTS + 4)]
+    for order_id in order_ids:
+        due(house, order_id)
+    sandbox.fault("find", "reset", times=None)
+    for _ in range(2):
+        house.run(reconciler.reconcile, house.till)
+    assert sum(house.payment(order_id).checks for order_id in order_ids) == 2 * reconciler.SCOUTS
+
+    sandbox.reset()
+    for order_id in order_ids[:-1]:
+        set_to(house, order_id, checked_at=now() - timedelta(minutes=1))
+    house.till.stir.clear()
+    house.run(reconciler.reconcile, house.till)
+    assert house.till.stir.is_set(), "the next pass must not be slept over"
+    house.run(reconciler.reconcile, house.till)
+    assert not any(house.payment(order_id).awaiting_answer for order_id in order_ids)
+
+
 @pytest.mark.parametrize("took", [100, 9_999, 10_001, 1_000_000])
 def test_another_amount_at_the_pg_unlocks_nothing_and_is_given_back_once(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, took: int
