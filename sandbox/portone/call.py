@@ -111,12 +111,13 @@ class Call:
         return response
 
     async def carry_out(self, fault: Fault | None) -> Response:
-        if fault and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
         try:
+            body = await body_of(self.request)  # before the wait: who hangs up meanwhile has sent it
+            if fault and fault.kind == "delay":
+                await asyncio.sleep(fault.seconds)
             if fault and fault.kind == "code":
                 raise ordered(fault.code or "")
-            shown = self.act(await body_of(self.request))
+            shown = self.act(body)
         except Refused as refused:
             return self.refuse(refused)
         return Response(json.dumps(shown, ensure_ascii=False), 200, media_type="application/json")

@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
-from app import gateways, payments, refunds
+from app import payments, refunds
 from app.config import ROOT
 from app.db import Database
 from app.main import open_till
-from app.payments import Order
 from app.till import Refused, find
+from tests.proofs import gates
 from tests.proofs.books import compare
 from tests.proofs.report import Report
-from tests.proofs.world_house import BACK, people, settings
+from tests.proofs.world_house import people, settings
 from tests.sandboxes import Sandbox, serve_sandbox
 
 PROCESSES = 4
@@ -32,9 +30,9 @@ class Crew:
     pg: Sandbox
     hands: list[subprocess.Popen[str]]
 
-    def race(self, url: str, refunds: int, name: str, report: Report) -> None:
+    def race(self, url: str, at: str, refunds: int, name: str, report: Report) -> None:
         self.pg.reset()
-        order_id = asyncio.run(_buy(url, self.pg))
+        order_id = asyncio.run(_buy(url, self.pg, at))
         each = refunds // len(self.hands)
         for number, hand in enumerate(self.hands):
             assert hand.stdin
@@ -67,18 +65,16 @@ def crew() -> Iterator[Crew]:
                 hand.communicate()
 
 
-async def _buy(url: str, pg: Sandbox) -> str:
-    async with open_till(settings(url, f"{pg.url}/toss", PG_TIMEOUT="20")) as till:
+async def _buy(url: str, pg: Sandbox, at: str) -> str:
+    async with (
+        open_till(settings(url, PG_TIMEOUT="20", **gates.keys(pg.url))) as till,
+        gates.outside(pg.url) as browser,
+    ):
         [user] = await people(till.db, 1)
-        payment = await payments.start(till, user, Order(1, "card", user.name, user.phone))
-        window = await till.gateway_for(payment).start(payment, BACK.format(payment.order_id))
-        assert isinstance(window, gateways.Window)
-        key = await asyncio.to_thread(pg.open, window.steps)
-        back = await asyncio.to_thread(pg.press, key)
-        query = dict(httpx.URL(back).params)
-        payment = await payments.come_back(till, payment.order_id, query)
+        order_id, back = await gates.authenticated(till, browser, at, user)
+        payment = await payments.come_back(till, order_id, back)
         assert payment.status == "completed"
-        return payment.order_id
+        return order_id
 
 
 async def _judge(url: str, pg: Sandbox, order_id: str, answers: Counter[str], name: str, report: Report) -> None:
@@ -96,11 +92,11 @@ async def _judge(url: str, pg: Sandbox, order_id: str, answers: Counter[str], na
         report.wrong[name] = [f"{dict(answers)}, {said}, {books.wrong()}"]
     report.counts["racing refunds"] = report.counts.get("racing refunds", 0) + answers.total()
     report.counts["accepted refunds"] = report.counts.get("accepted refunds", 0) + accepted
-    report.counts["cancels at the PG"] = report.counts.get("cancels at the PG", 0) + len(entry["cancels"])
+    report.counts["cancels at the PGs"] = report.counts.get("cancels at the PGs", 0) + len(entry["cancels"])
 
 
 async def _hand(job: dict[str, Any]) -> Counter[str]:
-    async with open_till(settings(job["url"], f"{job['pg']}/toss", PG_TIMEOUT="60")) as till:
+    async with open_till(settings(job["url"], PG_TIMEOUT="60", **gates.keys(job["pg"]))) as till:
 
         async def one(key: str) -> str:
             try:

@@ -12,12 +12,18 @@ from sqlmodel import col, select
 
 from app import auth
 from app.db import Database
+from app.gateways import Redirect, Window
 from app.models import ApiToken, Payment, Prompt, Refund, RefundStatus, Status, User
 from app.roles import Role
+from tests.conftest import CASHIERS
+from tests.proofs import gates
 
 PROMPTS = 40
 TRIES = 40
 FAULTS = (("confirm", "reset", "after"), ("confirm", "status", "before"), ("cancel", "reset", "after"))
+WAYS = (*gates.PGS, "virtual_account")
+METHODS = {"virtual_account": "virtual_account"} | {at: CASHIERS[at].method for at in gates.PGS}
+ACCOUNT = {"bank": "신한은행", "number": "110123456789", "holder": "김찐"}
 
 
 async def people(url: str, buyers: int) -> None:
@@ -44,14 +50,17 @@ class Load:
     pg: str
     dice: random.Random
     counts: Counter[str] = field(default_factory=Counter)
-    taken: list[str] = field(default_factory=list)  # orders that were paid, as far as their buyers know
+    ways: Counter[str] = field(default_factory=Counter)  # how often each was paid by
+    taken: dict[str, str] = field(default_factory=dict)  # order that was paid, as far as its buyer knows -> the way
     promised: dict[str, str] = field(default_factory=dict)  # refund key -> its order: the server said "done"
     over: bool = False
 
     async def run(self, buyers: int, admins: int) -> None:
         limits = httpx.Limits(max_connections=4 * (buyers + admins))
-        async with httpx.AsyncClient(timeout=8, limits=limits, verify=False) as client:  # noqa: S501 (no TLS here)
-            self.client = client
+        async with (
+            httpx.AsyncClient(timeout=8, limits=limits, verify=False) as self.client,  # noqa: S501 (no TLS here)
+            gates.outside(self.pg) as self.windows,
+        ):
             crowd = [self.keep(self.buy, f"buyer{number}") for number in range(buyers)]
             crowd += [self.keep(self.refund, "boss") for _ in range(admins)]
             await asyncio.gather(*crowd, self.keep(self.spoil, ""))
@@ -81,43 +90,56 @@ class Load:
         return None
 
     async def buy(self, who: str) -> None:
-        order = {"prompt_id": self.dice.randint(1, PROMPTS), "payment_method": "card"}
+        """By every way to pay in turn."""
+        at = self.dice.choice(WAYS)
+        order = {"prompt_id": self.dice.randint(1, PROMPTS), "payment_method": METHODS[at]}
         answer = await self.ask("POST", "/api/payment/prepare", who, json=order)
         if answer is None or answer.status_code != 201:
             return
         told = answer.json()
-        steps = told["next"]["steps"]
-        window = {"clientKey": steps[0][1], **steps[1][1], **steps[2][1]}
-        opened = await self.client.post(f"{self.pg}/toss/_open", json=window)
-        key, order_id = opened.json()["paymentKey"], told["order_id"]
-        button = self.dice.choice(("authenticate",) * 8 + ("over-limit", "close", ""))
+        button, order_id = self.dice.choice(("authenticate",) * 8 + ("over-limit", "close", "")), told["order_id"]
         if not button:
             return  # walks away
-        pressed = await self.client.post(f"{self.pg}/toss/_window/{key}/{button}")
-        back = pressed.headers["location"].removeprefix(self.shop)
-        ways: list[Callable[[], Awaitable[object]]] = [lambda: self.ask("GET", back)]
-        if button == "authenticate":
-            said = {"order_id": order_id, "pg_transaction_id": key, "amount": told["amount"]}
+        pg = "toss" if at == "virtual_account" else at
+        back = await gates.walk(self.windows, pg, next_step(told["next"]), button)
+        await self.come_back(who, pg, order_id, told["amount"], back, paid=button == "authenticate")
+        if at == "virtual_account" and button == "authenticate":
+            if self.dice.random() < 0.2:
+                return  # never pays in
+            await self.windows.post(f"/toss/_deposit/{order_id}")  # 4xx: no account was issued
+        seen = await self.ask("GET", f"/api/payment/{order_id}", who)
+        if seen is not None and seen.json()["payment"]["status"] == "completed":
+            self.counts["payments"] += 1
+            self.ways[at] += 1
+            self.taken[order_id] = at
+
+    async def come_back(
+        self, who: str, pg: str, order_id: str, amount: int, back: dict[str, str], *, paid: bool
+    ) -> None:
+        """By the return page, by the API, or by both at once."""
+        ways: list[Callable[[], Awaitable[object]]] = [
+            lambda: self.ask("GET", f"/payments/{order_id}/return", params=back)
+        ]
+        if paid:
+            said = {"order_id": order_id, "pg_transaction_id": gates.handed(pg, order_id, back), "amount": amount}
             ways.append(lambda: self.ask("POST", "/api/payment/complete", who, json=said))
         if self.dice.random() < 0.3:
             await asyncio.gather(*(way() for way in ways))  # two tabs at once
         else:
             await self.dice.choice(ways)()
-        seen = await self.ask("GET", f"/api/payment/{order_id}", who)
-        if seen is not None and seen.json()["payment"]["status"] == "completed":
-            self.counts["payments"] += 1
-            self.taken.append(order_id)
 
     async def refund(self, who: str) -> None:
         """A part or all; the same key until there is an answer."""
         if not self.taken:
             await asyncio.sleep(0.2)
             return
-        order_id = self.dice.choice(self.taken)
+        order_id, at = self.dice.choice(list(self.taken.items()))
         key = f"load-{self.dice.getrandbits(64):x}"
         said: dict[str, Any] = {"reason": "단순변심"}
         if self.dice.random() < 0.6:
             said["amount"] = self.dice.choice((100, 300, 700))
+        if at == "virtual_account":
+            said["refund_account"] = ACCOUNT
         headers = {"Idempotency-Key": key}
         answer = await self.ask("POST", f"/api/payment/{order_id}/refund", who, json=said, headers=headers)
         if answer is not None and answer.status_code == 200:
@@ -125,10 +147,12 @@ class Load:
             self.promised[key] = order_id
 
     async def spoil(self, _who: str) -> None:
-        """Now and then the PG loses an answer too."""
+        """Now and then a PG loses an answer too."""
         await asyncio.sleep(self.dice.uniform(0.5, 1.5))
         call, kind, when = self.dice.choice(FAULTS)
-        await self.client.put(f"{self.pg}/_faults/toss/{call}", json={"kind": kind, "when": when})
+        at = self.dice.choice(gates.PGS)
+        call = CASHIERS[at].confirm if call == "confirm" else call
+        await self.client.put(f"{self.pg}/_faults/{at}/{call}", json={"kind": kind, "when": when})
         self.counts["answers lost by the PG"] += 1
 
     async def broken(self, db: Database) -> list[str]:
@@ -140,3 +164,10 @@ class Load:
             done = select(Refund.key).where(col(Refund.status) == RefundStatus.DONE)
             back = set((await session.exec(done)).all())
         return [one for one in self.taken if one not in paid] + [key for key in self.promised if key not in back]
+
+
+def next_step(told: dict[str, Any]) -> Redirect | Window:
+    """As a program is told it."""
+    if "redirect" in told:
+        return Redirect(told["redirect"], told["redirect"])
+    return Window(told["script"], told["steps"])
