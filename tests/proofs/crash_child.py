@@ -25,7 +25,7 @@ from app.clock import now
 from app.config import Settings
 from app.db import Database
 from app.till import Till
-from tests.proofs import books
+from tests.proofs import books, gates
 from tests.proofs.crash_ground import settings
 from tests.proofs.crash_points import Points, Wire
 from tests.proofs.crash_scenes import HELPERS, SCENES, Facts, Stage, attempt, unsettled
@@ -40,9 +40,8 @@ Life = Callable[[Tell], Awaitable[None]]
 
 def stage_on(known: Settings, db: Database, points: Points, pg_url: str) -> Stage:
     client = httpx.AsyncClient(transport=Wire(points), timeout=known.pg_timeout)
-    return Stage(
-        Till(db, gateways.load(known, client), settle_after=known.settle_after, patience=0.05), Sandbox(pg_url)
-    )
+    till = Till(db, gateways.load(known, client), settle_after=known.settle_after, patience=0.05)
+    return Stage(till, Sandbox(pg_url), gates.outside(pg_url))
 
 
 @dataclass
@@ -176,7 +175,7 @@ def main(url: str, pg_url: str, *scenes: str) -> None:
     logging.disable(logging.CRITICAL)  # the app complains about every accident, rightly
     audit.rules = functools.cache(audit.rules)
     db, points = Database(url), Points(lambda _number, _name: None)
-    known = settings(url, Sandbox(pg_url))
+    known = settings(url, Sandbox(pg_url), **gates.keys(pg_url))
     asyncio.run(Lives(stage_on(known, db, points, pg_url), points).warm_up(scenes))
     points.watch(db)
     lives = Lives(stage_on(known, db, points, pg_url), points)  # with clients that have no connection yet

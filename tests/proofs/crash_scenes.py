@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 from sqlalchemy import delete, update
 from sqlmodel import col, select
 
@@ -20,6 +20,7 @@ from app.payments import Order
 from app.till import Refused, Till
 from tests import story
 from tests.conftest import CASHIERS
+from tests.proofs import gates
 from tests.proofs.crash_ground import CARD
 from tests.sandboxes import Sandbox
 
@@ -31,6 +32,8 @@ Facts = dict[str, Any]  # what the next process must know: the order, and what i
 class Stage:
     till: Till
     pg: Sandbox
+    window: httpx.AsyncClient
+    """The buyer's browser, at the PG."""
 
     async def clear(self) -> None:
         self.pg.reset()
@@ -57,9 +60,10 @@ class Stage:
         """The buyer has done their part at the PG, and is on the way back to us."""
         payment = payment or await self.order(at=at)
         step = await payments.open_window(self.till, payment, "http://testserver/return")
-        key = self.pg.open(step.steps, **changed) if isinstance(step, Window) else str(step.transaction_id)
-        back = self.pg.press(key, button, at)
-        return {"order_id": payment.order_id, "key": key, "back": dict(parse_qsl(urlsplit(back).query))}
+        if changed and isinstance(step, Window):
+            step.steps[2][1].update(changed)  # at Toss
+        key, back = await gates.walk(self.window, at, step, button)
+        return {"order_id": payment.order_id, "key": key, "back": back}
 
     async def bought(self, at: str = "toss") -> Facts:
         facts = await self.authenticated(at=at)
@@ -128,11 +132,12 @@ async def half_back(stage: Stage, at: str = "toss") -> Facts:
     return await stage.bought(at) | {"amount": 3000}
 
 
-async def owned_already(stage: Stage) -> Facts:
+async def owned_already(stage: Stage, at: str = "toss") -> Facts:
     """Two orders for one prompt; the PG took money for both, and the first has opened it."""
-    late = await stage.authenticated()
-    await stage.bought()
-    stage.charge(late)
+    late = await stage.authenticated(at=at)
+    await stage.bought(at)
+    if at == "toss":
+        stage.charge(late)
     return late
 
 
@@ -153,7 +158,8 @@ def doubted(call: str, when: str, at: str = "toss") -> Callable[[Stage], Awaitab
 
     async def prepare(stage: Stage) -> Facts:
         facts = await stage.authenticated(at=at) if call == "confirm" else await half_back(stage, at)
-        stage.pg.fault(call, "reset", at, when=when)
+        lost = CASHIERS[at].confirm if call == "confirm" else call
+        stage.pg.fault(lost, "reset", CASHIERS[at].pg, when=when)
         await (confirm if call == "confirm" else refund)(stage, facts)
         await stage.time_passes()
         return facts
@@ -174,16 +180,28 @@ TOSS: Mapping[str, Scene] = {
     "reconcile, refunded in doubt": Scene(doubted("cancel", "after"), reconcile, PRICE, 3000),
     "reconcile, not refunded in doubt": Scene(doubted("cancel", "before"), reconcile, PRICE, 3000),
 }
-KAKAOPAY: Mapping[str, Scene] = {  # no idempotency key brings an answer back
-    "kakaopay, confirm": Scene(partial(Stage.authenticated, at="kakaopay"), confirm, PRICE, 0),
-    "kakaopay, declined": Scene(partial(declined, at="kakaopay"), confirm, 0, 0),
-    "kakaopay, refund of a part": Scene(partial(half_back, at="kakaopay"), refund, PRICE, 3000),
-    "kakaopay, charged in doubt": Scene(doubted("confirm", "after", "kakaopay"), reconcile, PRICE, 0),
-    "kakaopay, not charged in doubt": Scene(doubted("confirm", "before", "kakaopay"), reconcile, PRICE, 0),
-    "kakaopay, refunded in doubt": Scene(doubted("cancel", "after", "kakaopay"), reconcile, PRICE, 3000),
-    "kakaopay, not refunded in doubt": Scene(doubted("cancel", "before", "kakaopay"), reconcile, PRICE, 3000),
-}
-SCENES = {**TOSS, **KAKAOPAY}
+
+
+def at_another(at: str) -> Mapping[str, Scene]:
+    """The same where no idempotency key brings an answer back, or where the window has taken the money already."""
+    its = {
+        "confirm": Scene(partial(Stage.authenticated, at=at), confirm, PRICE, 0),
+        "declined": Scene(partial(declined, at=at), confirm, 0, 0),
+        "refund of a part": Scene(partial(half_back, at=at), refund, PRICE, 3000),
+        "charged in doubt": Scene(doubted("confirm", "after", at), reconcile, PRICE, 0),
+        "refunded in doubt": Scene(doubted("cancel", "after", at), reconcile, PRICE, 3000),
+        "not refunded in doubt": Scene(doubted("cancel", "before", at), reconcile, PRICE, 3000),
+    }
+    if gates.takes_by_itself(at):
+        its["give back, owned already"] = Scene(partial(owned_already, at=at), settle, PRICE, PRICE)
+    else:
+        its["not charged in doubt"] = Scene(doubted("confirm", "before", at), reconcile, PRICE, 0)
+    return {f"{at}, {name}": scene for name, scene in its.items()}
+
+
+OTHERS = {name: scene for at in gates.WAYS if at != "toss" for name, scene in at_another(at).items()}
+SCENES = {**TOSS, **OTHERS}
+SHORT = (*TOSS, *(f"{at}, refund of a part" for at in gates.WAYS if at != "toss"))
 HELPERS: Mapping[str, Step] = {"reconciler": reconcile, "buyer": reopen}
 
 

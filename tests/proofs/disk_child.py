@@ -26,7 +26,7 @@ from app.routes.errors import SENTENCES
 from app.till import Till
 from tests import story
 from tests.conftest import _tell_story
-from tests.proofs import books
+from tests.proofs import books, gates
 from tests.proofs.crash_ground import settings
 from tests.proofs.crash_points import Points, Wire
 from tests.proofs.crash_scenes import Facts, Stage
@@ -204,7 +204,7 @@ def run(engine: str, place: str, pg_url: str, long: bool) -> dict[str, Any]:
     with TestClient(app, raise_server_exceptions=False) as door:
         till: Till = door.app_state["till"]
         points.watch(till.db)
-        shop = Shop(door, Stage(till, Sandbox(pg_url)), points, room)
+        shop = Shop(door, Stage(till, Sandbox(pg_url), gates.outside(pg_url)), points, room)
         room.let_go = lambda: shop.run(till.db.close)
         play(shop, long)
     return {"counts": shop.counts, "wrong": shop.wrong, "room": type(room).__name__}

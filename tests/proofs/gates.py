@@ -69,11 +69,13 @@ async def authenticated(
     """The buyer has done their part; the order, and the query that the browser comes back with."""
     payment = await payments.start(till, user, Order(prompt_id, CASHIERS[at].method, user.name, user.phone))
     step = await payments.open_window(till, payment, BACK.format(payment.order_id))
-    return payment.order_id, await walk(pg, at, step, button)
+    return payment.order_id, (await walk(pg, at, step, button))[1]
 
 
-async def walk(pg: httpx.AsyncClient, at: str, step: Redirect | Window, button: str = "authenticate") -> dict[str, str]:
-    """Opens the window and presses: authenticate, over-limit or close."""
+async def walk(
+    pg: httpx.AsyncClient, at: str, step: Redirect | Window, button: str = "authenticate"
+) -> tuple[str, dict[str, str]]:
+    """Opens the window and presses: authenticate, over-limit or close. The PG's key, and what comes back."""
     name = pg_of(at)
     if isinstance(step, Redirect):
         key = step.transaction_id or (await pg.get(step.url)).text.partition("/_window/")[2].partition("/")[0]
@@ -87,9 +89,9 @@ async def walk(pg: httpx.AsyncClient, at: str, step: Redirect | Window, button: 
     if name == "portone_v1":  # on a PC its callback is told
         pressed = await pg.post(f"/{name}/_window/{key}/{button}", json={})
         told: dict[str, str] = pressed.raise_for_status().json()["result"]
-        return told
+        return key, told
     pressed = await pg.post(f"/{name}/_window/{key}/{button}")
-    return dict(parse_qsl(urlsplit(pressed.headers["location"]).query))
+    return key, dict(parse_qsl(urlsplit(pressed.headers["location"]).query))
 
 
 def _asked(name: str, steps: list[list[Any]]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class Load:
         if not button:
             return  # walks away
         pg = "toss" if at == "virtual_account" else at
-        back = await gates.walk(self.windows, pg, next_step(told["next"]), button)
+        _, back = await gates.walk(self.windows, pg, next_step(told["next"]), button)
         await self.come_back(who, pg, order_id, told["amount"], back, paid=button == "authenticate")
         if at == "virtual_account" and button == "authenticate":
             if self.dice.random() < 0.2:
