@@ -25,7 +25,9 @@ def upgrade() -> None:
         sa.Column("silence", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("request_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("answer", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.ForeignKeyConstraint(["payment_id"], ["payment.id"], name=op.f("fk_exchange_payment_id")),
+        sa.ForeignKeyConstraint(
+            ["payment_id"], ["payment.id"], name=op.f("fk_exchange_payment_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exchange")),
     )
     with op.batch_alter_table("exchange") as table:
