@@ -8,8 +8,9 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,7 +84,7 @@ PROSE = {"message", "reason", "errormessage", "pgmessage", "failreason", "cancel
 
 def scrubbed(answer: Any) -> str:
     """As JSON, and short."""
-    text = json.dumps(_harmless(answer, DEEPEST), ensure_ascii=False, indent=1)
+    text = json.dumps(_harmless(answer, DEEPEST), ensure_ascii=False, separators=(",\n", ": "))
     text = text.encode(errors="replace").decode()
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}{HIDDEN}"
 
@@ -110,10 +111,12 @@ def _value(name: str, value: Any, depth: int) -> Any:
     return value[:200]
 
 
+@lru_cache(1000)
 def _name(name: str) -> str:
     return name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else HIDDEN
 
 
+@lru_cache(1000)
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
@@ -132,7 +135,7 @@ async def write(till: Till) -> None:
     """Everything that was said since the last time, in one transaction. What cannot be written is let go."""
     async with till.pen:  # what another is writing is written when we come back
         try:
-            rows = [row for gateway in till.gateways.values() for row in _taken(gateway)]
+            rows = [row async for row in _taken(till)]
             if rows:
                 async with till.db.write() as session:
                     await session.exec(insert(Exchange), params=rows)
@@ -140,9 +143,11 @@ async def write(till: Till) -> None:
             log.warning("PG와 주고받은 것을 적지 못했습니다 (%s)", type(error).__name__)
 
 
-def _taken(gateway: Gateway) -> Iterable[dict[str, Any]]:
-    while gateway.ear:
-        yield _row(gateway, gateway.ear.popleft())
+async def _taken(till: Till) -> AsyncIterator[dict[str, Any]]:
+    for gateway in till.gateways.values():
+        while gateway.ear:
+            yield _row(gateway, gateway.ear.popleft())
+            await asyncio.sleep(0)  # others have their turn in between
 
 
 def _row(gateway: Gateway, said: Said) -> dict[str, Any]:
