@@ -133,6 +133,34 @@ def test_what_has_changed_meanwhile_is_told_and_only_what_failed_is_tried_again(
     assert_page(operator.get("/admin/bulk-refunds"), "광고와 다름", "operator@example.com", "끝남")
 
 
+@one_database
+def test_all_that_a_filter_leaves_is_picked_also_below_the_screen_and_nothing_that_comes_later(
+    house: House, buyer: Visitor, operator: Visitor, cashier: Cashier, bought: list[Checkout], monkeypatch: Any
+) -> None:
+    query = "q=%EA%B9%80%EC%B0%90&amount_from=3000&cursor=last"
+    listed = one(operator.get(f"/admin/payments?{query}").text, "a[data-pick=all]")
+    button = one(assert_fragment(operator.part("GET", str(listed["hx-get"])), "8건 모두 미리 보기").decode(), "button")
+    page = assert_page(operator.get(str(listed["href"])), "8건 모두 미리 보기")
+    assert one(str(page), "form#bulk button[name=matching]")["value"] == button["value"], "without a script, too"
+
+    ticked = {"order_id": bought[0].order_id, "matching": str(button["value"])}
+    url = operator.post("/admin/bulk-refunds/new", data=ticked).headers["location"]
+    later = cashier.buy(buyer, story.DISCOUNTED)
+    page = assert_page(operator.get(url), "8건 = ₩52,000")
+    for checkout in (bought[0], bought[1], later):
+        assert checkout.order_id not in str(page)
+    assert_fragment(operator.part("GET", str(listed["hx-get"])), "9건 모두 미리 보기")
+
+    monkeypatch.setattr(bulk, "SHOWN", 3)
+    assert_page(operator.get(url), "처음 3건입니다. 8건 모두 CSV로")
+    monkeypatch.setattr(bulk, "MOST", 8)
+    assert_fragment(operator.part("GET", str(listed["hx-get"])), "8건을 넘어 한 번에 고를 수 없습니다")
+    answer = operator.part("POST", "/admin/bulk-refunds/new", data=ticked)
+    assert_notice(answer, "8건을 넘어 한 번에 고를 수 없습니다", status=422)
+    assert_notice(operator.part("POST", "/admin/bulk-refunds/new", data={"matching": "from=x"}), "시작일을", status=422)
+    assert_fragment(operator.part("GET", "/admin/bulk-refunds/matching?q=없는사람"), "조건에 맞는 결제가 없습니다")
+
+
 def test_a_job_killed_ten_times_gives_every_payment_back_once(
     house: House, operator: Visitor, bought: list[Checkout], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +224,10 @@ def test_large_refunds_and_bank_accounts_are_not_for_the_crowd(
     house.change(by_transfer)
     till = replace(house.till, approval_above=5_000)
     job = house.run(bulk.draw_up, till, [checkout.order_id for checkout in bought], "operator@example.com")
-    page = words(assert_page(operator.get(f"/admin/bulk-refunds/{job.id}"), "4건 = ₩14,000", "6건은 제외"))
-    assert page.count("두 번째 사람의 승인이") == 5
-    assert page.count("계좌를 한 건씩") == 1
+    page = assert_page(operator.get(f"/admin/bulk-refunds/{job.id}"), "4건 = ₩14,000", "6건은 제외")
+    why = [words(reason) for reason in page.select(".reasons li")]
+    assert sorted(why) == [
+        "두 번째 사람의 승인이 있어야 하는 금액입니다 5건",
+        "환불받을 계좌를 한 건씩 입력해야 합니다 1건",
+    ]
+    assert words(one(str(page), "tbody")).count("두 번째 사람의 승인이") == 5

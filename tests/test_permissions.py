@@ -63,6 +63,8 @@ TABLE = """
     approval              POST       /admin/approvals/9                  303  403  403  403  404  404
     bulk_jobs             GET        /admin/bulk-refunds                 303  403  403  200  200  200
     bulk_refunds          POST       /admin/bulk-refunds/new             303  403  403  403  303  303
+    bulk_matching         GET        /admin/bulk-refunds/matching        303  403  403  403  200  200
+    bulk_matching         PART       /admin/bulk-refunds/matching        401  403  403  403  200  200
     bulk_job              GET        /admin/bulk-refunds/9               303  403  403  404  404  404
     bulk_job              PART       /admin/bulk-refunds/9               401  403  403  404  404  404
     bulk_start            POST       /admin/bulk-refunds/9/start         303  403  403  403  404  404

@@ -66,6 +66,7 @@ routes: list[BaseRoute] = [
     Route("/admin/approvals/{id:id}", approvals.decide, methods=["POST"], name="approval"),
     Route("/admin/bulk-refunds", bulk.index, name="bulk_jobs"),
     Route("/admin/bulk-refunds/new", bulk.draw_up, methods=["POST"], name="bulk_refunds"),
+    Route("/admin/bulk-refunds/matching", bulk.matching, name="bulk_matching"),
     Route("/admin/bulk-refunds/{id:id}", bulk.show, name="bulk_job"),
     Route("/admin/bulk-refunds/{id:id}/start", bulk.start, methods=["POST"], name="bulk_start"),
     Route("/admin/bulk-refunds/{id:id}/retry", bulk.retry, methods=["POST"], name="bulk_retry"),
