@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import bulk
 from app.clock import now
-from app.config import Settings
+from app.config import ROOT, Settings
 from app.desk import BulkRow
 from app.gateways import Declined
 from app.models import Payment, Prompt, Refund
@@ -24,6 +27,7 @@ from tests.conftest import Cashier, Checkout, House, Visitor
 from tests.fragments import assert_form_again, assert_fragment, assert_notice, assert_page, one, soup, words
 from tests.sandboxes import Sandbox
 
+DEATHS = ("3", "9", "12", "7", "14", "10", "6", "13", "11", "8")  # the point at which each worker dies
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -198,18 +202,45 @@ def test_a_job_killed_ten_times_gives_every_payment_back_once(
     monkeypatch.setattr(gateway, "cancel", ask)
     house.run(bulk.work, house.till)
     assert outcomes(operator, url) == ["requested"] * 10
+    assert_one_outcome_each(house, bought, declined, sandbox)
+
+
+@one_database
+def test_a_process_killed_ten_times_in_the_middle_of_a_job_leaves_every_payment_one_outcome(
+    house: House, operator: Visitor, bought: list[Checkout], sandbox: Sandbox
+) -> None:
+    """Real processes: nothing of them is closed or rolled back."""
+    sandbox.fault("cancel", "code", code="NOT_CANCELABLE_PAYMENT", order_id=bought[3].order_id)
+    url = draw_up(operator, bought)
+    start(operator, url)
+    its = {"DATABASE_URL": house.settings.database_url, "TOSS_API_URL": f"{sandbox.url}/toss"}
+    keys = {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
+    command = [sys.executable, "-m", "tests.bulk_deaths", *DEATHS]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | its | keys, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    died = done.stdout.splitlines()
+    assert died.pop() == "done"
+    assert len(died) == 10
+    assert {"before a commit", "after a commit"} < set(died), "some died on the way to the PG, or from there"
+    assert_one_outcome_each(house, bought, bought[3], sandbox)
+    assert_page(operator.get(url), "10건 중 10건", "환불 완료 9건", "실패 1건")
+
+
+def assert_one_outcome_each(house: House, bought: list[Checkout], declined: Checkout, sandbox: Sandbox) -> None:
+    """The reconciler hears what became of the refunds whose answer nobody heard."""
 
     async def all_due(session: AsyncSession) -> None:
         await session.exec(update(Payment).where(col(Payment.next_check_at).is_not(None)).values(next_check_at=now()))
 
     house.change(all_due)
-    house.run(reconcile, house.till)  # it hears what became of the refunds whose answer nobody heard
+    house.run(reconcile, house.till)
     rows = house.rows(select(BulkRow, Refund).join(Refund, col(Refund.id) == col(BulkRow.refund_id)))
-    assert len(rows) == 10
+    assert len(rows) == len(bought)
     assert {refund.status for _, refund in rows} == {"done", "failed"}
     for checkout in bought:
-        refunds = house.refunds(checkout.order_id)
-        assert len(refunds) == 1, "one outcome"
+        assert len(house.refunds(checkout.order_id)) == 1, "one outcome"
         given = house.payment(checkout.order_id).amount if checkout is not declined else 0
         assert sandbox.ledger(checkout.order_id)["refunded"] == given
 
