@@ -59,6 +59,11 @@ TABLE = """
     notes                 PART-POST  /admin/payments/{paid}/notes        401  403  403  403  200  200
     reveal                POST       /admin/payments/{paid}/reveal       303  403  403  403  200  200
     reveal                PART-POST  /admin/payments/{paid}/reveal       401  403  403  403  200  200
+    views                 GET        /admin/views                        303  403  403  200  200  200
+    views                 PART       /admin/views                        401  403  403  200  200  200
+    save_view             POST       /admin/views/new                    303  403  403  422  422  422
+    save_view             PART-POST  /admin/views/new                    401  403  403  422  422  422
+    delete_view           POST       /admin/views/9/delete               303  403  403  404  404  404
     approvals             GET        /admin/approvals                    303  403  403  200  200  200
     approval              POST       /admin/approvals/9                  303  403  403  403  404  404
     bulk_jobs             GET        /admin/bulk-refunds                 303  403  403  200  200  200
