@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 
 import app.daily
 import app.desk
+import app.exchanges
 import app.exports
 import app.models  # noqa: F401  they fill SQLModel.metadata
 from app.config import read_settings

@@ -5,12 +5,14 @@ Each row's refund has a key made of the row's id, so that a row taken up twice i
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import or_, update
-from sqlmodel import col, select
+from sqlalchemy import String, case, cast, insert, or_, update
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import refunds
@@ -22,12 +24,15 @@ from app.till import Refused, Till
 
 log = logging.getLogger(__name__)
 
-MOST = 1000  # payments of one job
+MOST = 5000  # payments of one job
+CHUNK = 500  # payments looked at in one go, so that others have their turn
+SHOWN = 200  # rows on the job's page; the file has them all
 AT_ONCE = 4  # refunds that are out to the PGs at one time
 PAUSE = 1.0  # seconds between two looks for a job
 LEASE = timedelta(seconds=30)
 """How long a worker is taken to be at it. Should two be at it, each row is still one refund."""
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
+FAILED = ("failed", "refused")
 
 
 @dataclass(frozen=True)
@@ -54,48 +59,62 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Tally:
+    count: int = 0
+    won: int = 0
+
+
+@dataclass(frozen=True)
 class Report:
     job: BulkJob
-    lines: Sequence[Line]
+    tallies: Mapping[str, Tally]
+    """By outcome, in the words of `Line.outcome`."""
+    why_not: Mapping[str, int]
+    """How many payments are excluded for each reason."""
 
-    def of(self, *outcomes: str) -> list[Line]:
-        return [line for line in self.lines if line.outcome in outcomes]
+    def of(self, *outcomes: str) -> Tally:
+        found = [self.tallies.get(outcome, Tally()) for outcome in outcomes]
+        return Tally(sum(tally.count for tally in found), sum(tally.won for tally in found))
 
     @property
-    def wanted(self) -> list[Line]:
-        return [line for line in self.lines if not line.row.excluded]
+    def wanted(self) -> Tally:
+        return self.of(*(outcome for outcome in self.tallies if outcome != "excluded"))
 
     @property
-    def failed(self) -> list[Line]:
+    def failed(self) -> Tally:
         """What may be tried again: the PG or we have said no. What is in doubt may not."""
-        return self.of("failed", "refused")
-
-    @staticmethod
-    def sum(lines: Sequence[Line]) -> int:
-        """Whole won."""
-        return sum(line.row.amount for line in lines)
+        return self.of(*FAILED)
 
 
 async def draw_up(till: Till, order_ids: Sequence[str], by: str) -> BulkJob:
-    """A job that nobody has started: every payment with all that is left of it, or with why not. Raises Refused."""
-    if not 0 < len(set(order_ids)) <= MOST:
+    """A job that nobody has started: every payment with all that is left of it, or with why not. Raises Refused.
+
+    What is in it is settled here: a payment that comes later is no part of it, whatever it was picked by.
+    """
+    picked = sorted(set(order_ids))
+    if not 0 < len(picked) <= MOST:
         raise Refused("PICKED", f"환불할 결제를 1건 이상 {MOST:,}건 이하로 골라 주세요.", 422)
+    rows = [row for start in range(0, len(picked), CHUNK) for row in await _rows(till, picked[start : start + CHUNK])]
+    if not rows:
+        raise Refused("PICKED", "고른 결제를 찾지 못했습니다. 목록에서 다시 골라 주세요.", 422)
+    rows.sort(key=itemgetter("payment_id"))
     async with till.db.write() as session:
-        query = select(Payment).where(col(Payment.order_id).in_(set(order_ids))).order_by(col(Payment.id))
-        payments = (await session.exec(query)).all()
-        if not payments:
-            raise Refused("PICKED", "고른 결제를 찾지 못했습니다. 목록에서 다시 골라 주세요.", 422)
+        session.add(job := BulkJob(by=by))
+        await session.flush()
+        await session.exec(insert(BulkRow), params=[row | {"job_id": job.id} for row in rows])
+    return job
+
+
+async def _rows(till: Till, order_ids: Sequence[str]) -> list[dict[str, Any]]:
+    async with till.db.read() as session:
+        payments = (await session.exec(select(Payment).where(col(Payment.order_id).in_(order_ids)))).all()
         ids = [payment.id for payment in payments]
         open_ = select(Refund.payment_id).where(col(Refund.payment_id).in_(ids), col(Refund.status).in_(OPEN))
         busy = set((await session.exec(open_)).all())
-        session.add(job := BulkJob(by=by))
-        await session.flush()
-        assert job.id, "flushed"
-        for payment in payments:
-            assert payment.id, "it was found"
-            why = _why_not(till, payment, payment.id in busy)
-            session.add(BulkRow(job_id=job.id, payment_id=payment.id, amount=payment.remaining, excluded=why))
-    return job
+    return [
+        {"payment_id": it.id, "amount": it.remaining, "tries": 0, "excluded": _why_not(till, it, it.id in busy)}
+        for it in payments
+    ]
 
 
 def _why_not(till: Till, payment: Payment, busy: bool) -> str | None:
@@ -118,8 +137,7 @@ async def start(till: Till, job_id: int, *, reason: str, total: int, by: str) ->
         job = await _job(session, job_id, lock=True)
         if job.started_at:
             return
-        lines = await _lines(session, job_id)
-        if Report.sum([line for line in lines if not line.row.excluded]) != total or not total:
+        if (await _report(session, job)).wanted.won != total or not total:
             raise Refused("STALE", "확인한 금액과 다릅니다. 화면을 다시 열어 확인해 주세요.")
         job.reason, job.by, job.started_at = reason, by, now()
 
@@ -128,18 +146,25 @@ async def retry(till: Till, job_id: int) -> None:
     """Try again what failed, and nothing else: each with a key of its own. Raises Refused."""
     async with till.db.write() as session:
         job = await _job(session, job_id, lock=True)
-        failed = Report(job, await _lines(session, job_id)).failed
+        failed = (await session.exec(_lines(job_id).where(OUTCOME.in_(FAILED)))).all()
         if not job.finished_at or not failed:
             return
-        for line in failed:
-            line.row.tries, line.row.refund_id, line.row.refused = line.row.tries + 1, None, None
+        for row, _, _ in failed:
+            row.tries, row.refund_id, row.refused = row.tries + 1, None, None
         job.finished_at = None
 
 
 async def report(till: Till, job_id: int) -> Report:
     """Raises Refused 404."""
     async with till.db.read() as session:
-        return Report(await _job(session, job_id), await _lines(session, job_id))
+        return await _report(session, await _job(session, job_id))
+
+
+async def lines(till: Till, job_id: int, most: int | None = None) -> list[Line]:
+    """Every row, or the first ones."""
+    async with till.db.read() as session:
+        rows = (await session.exec(_lines(job_id).order_by(col(BulkRow.id)).limit(most))).all()
+    return [Line(*row) for row in rows]
 
 
 async def jobs(till: Till) -> Sequence[BulkJob]:
@@ -157,15 +182,33 @@ async def _job(session: AsyncSession, job_id: int, *, lock: bool = False) -> Bul
     return job
 
 
-async def _lines(session: AsyncSession, job_id: int) -> list[Line]:
+OUTCOME = case(
+    (col(BulkRow.excluded).is_not(None), "excluded"),
+    (col(Refund.id).is_not(None), cast(col(Refund.status), String)),
+    (col(BulkRow.refused).is_not(None), "refused"),
+    else_="waiting",
+)
+"""`Line.outcome`, as the database says it."""
+
+
+async def _report(session: AsyncSession, job: BulkJob) -> Report:
+    counted = select(OUTCOME, func.count(), func.sum(BulkRow.amount)).select_from(BulkRow)
+    counted = counted.outerjoin(Refund, col(Refund.id) == col(BulkRow.refund_id))
+    found = (await session.exec(counted.where(col(BulkRow.job_id) == job.id).group_by(OUTCOME))).all()
+    reasons = select(BulkRow.excluded, func.count()).where(col(BulkRow.job_id) == job.id)
+    excluded = (await session.exec(reasons.where(col(BulkRow.excluded).is_not(None)).group_by(BulkRow.excluded))).all()
+    why_not = {str(why): count for why, count in excluded}
+    return Report(job, {outcome: Tally(count, int(won)) for outcome, count, won in found}, why_not)
+
+
+def _lines(job_id: int) -> Any:
     query = (
         select(BulkRow, Payment, Refund)
         .select_from(BulkRow)
         .join(Payment, col(Payment.id) == col(BulkRow.payment_id))
         .outerjoin(Refund, col(Refund.id) == col(BulkRow.refund_id))
     )
-    rows = (await session.exec(query.where(col(BulkRow.job_id) == job_id).order_by(col(BulkRow.id)))).all()
-    return [Line(*row) for row in rows]
+    return query.where(col(BulkRow.job_id) == job_id)
 
 
 # ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────────

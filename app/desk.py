@@ -1,4 +1,4 @@
-"""What operators leave beside the payments: notes, approvals of large refunds, and refunds of many at once."""
+"""What operators leave beside the payments: notes, views, approvals of large refunds, and refunds of many at once."""
 
 from datetime import datetime
 
@@ -16,6 +16,16 @@ class Note(SQLModel, table=True):
     payment_id: int = Field(foreign_key="payment.id", index=True)
     author: str  # an admin's e-mail
     text: str
+    at: datetime = Field(default_factory=now)
+
+
+class SavedView(SQLModel, table=True):
+    """A filter with a name, for everybody who works here. A period in it stays relative."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    query: str  # as it reads in the list's address
+    by: str  # an admin's e-mail
     at: datetime = Field(default_factory=now)
 
 

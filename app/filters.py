@@ -1,6 +1,7 @@
 """What an operator asks for: the query of the list, and whether one payment fits it."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -113,8 +114,11 @@ class Filter(Form):
     def sought(self) -> Sought | None:
         return read_search(self.q) if self.q else None
 
-    def fits(self, payment: Payment, status: Status, refund: RefundStatus | None) -> bool:
-        """Would the list show this payment if it stood at `status`? The same rules as the query's."""
+    def fits(self, payment: Payment, status: Status, why: Collection[str]) -> bool:
+        """Would the list show this payment if it stood at `status`, and needed a person because of `why`?
+
+        The same rules as the query's.
+        """
         first, last = self.days
         day = payment.created_at.astimezone(KST).date() if first or last else None
         return (
@@ -123,21 +127,25 @@ class Filter(Form):
             and self.gateway in ("", payment.gateway)
             and (day is None or (first or day) <= day <= (last or day))
             and (self.amount_from or 0) <= payment.amount <= (self.amount_to or payment.amount)
-            and (not self.attention or self._needs_attention(payment, status, refund))
+            and (not self.attention or bool(why if self.attention == "any" else self.attention in why))
             and (self.sought is None or _is_sought(payment, self.sought))
         )
 
-    def _needs_attention(self, payment: Payment, status: Status, refund: RefundStatus | None) -> bool:
-        open_ = payment.next_check_at is not None
-        mismatch = open_ and (payment.failure_code or "").endswith("MISMATCH")
-        stuck = status in UNSETTLED and status != Status.WAITING and payment.created_at < now() - STUCK_AFTER
-        needs = {
-            "in_doubt": status == Status.IN_DOUBT,
-            "mismatch": mismatch,
-            "stuck": stuck,
-            "refund": refund == RefundStatus.IN_DOUBT,
-        }
-        return any(needs.values()) if self.attention == "any" else needs[self.attention]
+
+def why_attention(payment: Payment, refund: RefundStatus | None) -> set[str]:
+    """Why a person should look at it, in the words of `Attention`."""
+    mismatch = payment.next_check_at is not None and (payment.failure_code or "").endswith("MISMATCH")
+    why = {
+        "in_doubt": payment.status == Status.IN_DOUBT,
+        "mismatch": mismatch,
+        "stuck": is_stuck(payment, payment.status),
+        "refund": refund == RefundStatus.IN_DOUBT,
+    }
+    return {name for name, so in why.items() if so}
+
+
+def is_stuck(payment: Payment, status: Status) -> bool:
+    return status in UNSETTLED and status != Status.WAITING and payment.created_at < now() - STUCK_AFTER
 
 
 def read_search(typed: str) -> Sought:

@@ -156,6 +156,12 @@ class NoteForm(Form):
     sentences = {"note": "메모를 500자 이하로 입력해 주세요."}
 
 
+class ViewForm(Form):
+    view: Annotated[Text, Field(min_length=1, max_length=30)]
+    query: Annotated[str, Field(max_length=1000)]
+    sentences = {"view": "보기의 이름을 30자 이하로 입력해 주세요.", "query": "목록에서 조건을 다시 골라 주세요."}
+
+
 class RevealForm(Form):
     purpose: Annotated[Text, Field(min_length=1, max_length=200)]
     sentences = {"purpose": "구매자 정보를 보는 까닭을 200자 이하로 입력해 주세요. 기록에 남습니다."}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.clock import now
 from app.db import Database
-from app.filters import Filter
+from app.filters import Filter, is_stuck, why_attention
 from app.models import Event, Payment, RefundStatus, Status
 from app.render import draw
 from app.search import latest_refunds
@@ -47,15 +47,17 @@ class News:
     event_id: int
     payment: Payment
     before: Status
-    refund: RefundStatus | None
+    why: Collection[str]
+    """Why a person should look at it now; and why before this event, as far as can be told."""
+    why_before: Collection[str]
     is_new: bool
     is_quiet: bool
     row: str
 
     def part(self, wanted: Filter) -> str:
         """What a viewer with this filter gets. A row that comes to fit goes to its place, a changed one morphs."""
-        fits = wanted.fits(self.payment, self.payment.status, self.refund)
-        fitted = not self.is_new and wanted.fits(self.payment, self.before, self.refund)
+        fits = wanted.fits(self.payment, self.payment.status, self.why)
+        fitted = not self.is_new and wanted.fits(self.payment, self.before, self.why_before)
         if self.is_quiet or not (fits or fitted):
             return ""
         if fits and not fitted and not wanted.cursor:
@@ -250,18 +252,32 @@ async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:
     refunds = await latest_refunds(session, found)
     payments = {payment.id: payment for payment in found}
     rows = {payment.id: draw("admin/payments/_row.html", payment=payment, refunds=refunds) for payment in found}
-    return [
-        News(
-            event.id or 0,
-            payments[event.payment_id],
-            event.before,
-            refunds.get(event.payment_id),
-            is_new=event.kind == "created",
-            is_quiet=event.kind in QUIET,
-            row=rows[event.payment_id],
-        )
-        for event in events
-    ]
+    return [_news(event, payments[event.payment_id], refunds.get(event.payment_id), rows) for event in events]
+
+
+def _news(event: Event, payment: Payment, refund: RefundStatus | None, rows: Mapping[int | None, str]) -> News:
+    return News(
+        event.id or 0,
+        payment,
+        event.before,
+        why_attention(payment, refund),
+        _why_before(event, payment, refund),
+        is_new=event.kind == "created",
+        is_quiet=event.kind in QUIET,
+        row=rows[payment.id],
+    )
+
+
+def _why_before(event: Event, payment: Payment, refund: RefundStatus | None) -> set[str]:
+    """Where the event does not say, more rather than less: a row that was not there is not missed when it leaves."""
+    beginning = event.kind in ("refund_requested", "refund_in_doubt")
+    ending = event.kind in ("refund_done", "refund_failed", "refunded")
+    why = {"in_doubt", "mismatch"} if event.before == Status.IN_DOUBT else set()
+    if is_stuck(payment, event.before):
+        why.add("stuck")
+    if ending or (refund == RefundStatus.IN_DOUBT and not beginning):
+        why.add("refund")
+    return why
 
 
 class Stream(Response):

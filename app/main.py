@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 
-from app import auth, bulk, gateways, reconciler
+from app import auth, bulk, exchanges, gateways, reconciler
 from app.config import Misconfigured, Settings, read_settings
 from app.db import Database
 from app.guard import NO_QUERIES, BodyLimit, CarefulHeaders, SameOrigin, careful_headers
@@ -48,13 +48,15 @@ async def open_till(settings: Settings) -> AsyncIterator[Till]:
     try:
         async with http_client(settings) as client:
             known = gateways.load(settings, client)
-            yield Till(
+            till = Till(
                 db,
                 known,
                 settle_after=settings.settle_after,
                 approval_above=settings.refund_approval_above,
                 patience=settings.pg_timeout + 5,
             )
+            yield till
+            await exchanges.write(till)
     finally:
         await db.close()
 
@@ -72,6 +74,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             live = Live(till.db)
             tasks = [asyncio.create_task(live.run()), asyncio.create_task(live.hear_others())]
             tasks.append(asyncio.create_task(bulk.keep_working(till)))
+            tasks.append(asyncio.create_task(exchanges.keep_writing(till)))
             if settings.reconcile_every:
                 tasks.append(asyncio.create_task(reconciler.keep_reconciling(till, settings.reconcile_every)))
             with _before_shutdown(live.close):

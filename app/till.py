@@ -37,6 +37,8 @@ class Till:
     """By the name of the gateway."""
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something has become due sooner than this process's reconciler expects."""
+    pen: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of whoever writes down what was said to the PGs."""
     settle_after: float = 60
     """Seconds before the reconciler takes up an unsettled payment."""
     approval_above: int = 0

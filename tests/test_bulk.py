@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import bulk
 from app.clock import now
-from app.config import Settings
+from app.config import ROOT, Settings
 from app.desk import BulkRow
 from app.gateways import Declined
 from app.models import Payment, Prompt, Refund
@@ -24,6 +27,7 @@ from tests.conftest import Cashier, Checkout, House, Visitor
 from tests.fragments import assert_form_again, assert_fragment, assert_notice, assert_page, one, soup, words
 from tests.sandboxes import Sandbox
 
+DEATHS = ("3", "9", "12", "7", "14", "10", "6", "13", "11", "8")  # the point at which each worker dies
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -133,6 +137,34 @@ def test_what_has_changed_meanwhile_is_told_and_only_what_failed_is_tried_again(
     assert_page(operator.get("/admin/bulk-refunds"), "광고와 다름", "operator@example.com", "끝남")
 
 
+@one_database
+def test_all_that_a_filter_leaves_is_picked_also_below_the_screen_and_nothing_that_comes_later(
+    house: House, buyer: Visitor, operator: Visitor, cashier: Cashier, bought: list[Checkout], monkeypatch: Any
+) -> None:
+    query = "q=%EA%B9%80%EC%B0%90&amount_from=3000&cursor=last"
+    listed = one(operator.get(f"/admin/payments?{query}").text, "a[data-pick=all]")
+    button = one(assert_fragment(operator.part("GET", str(listed["hx-get"])), "8건 모두 미리 보기").decode(), "button")
+    page = assert_page(operator.get(str(listed["href"])), "8건 모두 미리 보기")
+    assert one(str(page), "form#bulk button[name=matching]")["value"] == button["value"], "without a script, too"
+
+    ticked = {"order_id": bought[0].order_id, "matching": str(button["value"])}
+    url = operator.post("/admin/bulk-refunds/new", data=ticked).headers["location"]
+    later = cashier.buy(buyer, story.DISCOUNTED)
+    page = assert_page(operator.get(url), "8건 = ₩52,000")
+    for checkout in (bought[0], bought[1], later):
+        assert checkout.order_id not in str(page)
+    assert_fragment(operator.part("GET", str(listed["hx-get"])), "9건 모두 미리 보기")
+
+    monkeypatch.setattr(bulk, "SHOWN", 3)
+    assert_page(operator.get(url), "처음 3건입니다. 8건 모두 CSV로")
+    monkeypatch.setattr(bulk, "MOST", 8)
+    assert_fragment(operator.part("GET", str(listed["hx-get"])), "8건을 넘어 한 번에 고를 수 없습니다")
+    answer = operator.part("POST", "/admin/bulk-refunds/new", data=ticked)
+    assert_notice(answer, "8건을 넘어 한 번에 고를 수 없습니다", status=422)
+    assert_notice(operator.part("POST", "/admin/bulk-refunds/new", data={"matching": "from=x"}), "시작일을", status=422)
+    assert_fragment(operator.part("GET", "/admin/bulk-refunds/matching?q=없는사람"), "조건에 맞는 결제가 없습니다")
+
+
 def test_a_job_killed_ten_times_gives_every_payment_back_once(
     house: House, operator: Visitor, bought: list[Checkout], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,18 +202,45 @@ def test_a_job_killed_ten_times_gives_every_payment_back_once(
     monkeypatch.setattr(gateway, "cancel", ask)
     house.run(bulk.work, house.till)
     assert outcomes(operator, url) == ["requested"] * 10
+    assert_one_outcome_each(house, bought, declined, sandbox)
+
+
+@one_database
+def test_a_process_killed_ten_times_in_the_middle_of_a_job_leaves_every_payment_one_outcome(
+    house: House, operator: Visitor, bought: list[Checkout], sandbox: Sandbox
+) -> None:
+    """Real processes: nothing of them is closed or rolled back."""
+    sandbox.fault("cancel", "code", code="NOT_CANCELABLE_PAYMENT", order_id=bought[3].order_id)
+    url = draw_up(operator, bought)
+    start(operator, url)
+    its = {"DATABASE_URL": house.settings.database_url, "TOSS_API_URL": f"{sandbox.url}/toss"}
+    keys = {"TOSS_CLIENT_KEY": "test_ck_sandbox", "TOSS_SECRET_KEY": "test_sk_sandbox"}
+    command = [sys.executable, "-m", "tests.bulk_deaths", *DEATHS]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | its | keys, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    died = done.stdout.splitlines()
+    assert died.pop() == "done"
+    assert len(died) == 10
+    assert {"before a commit", "after a commit"} < set(died), "some died on the way to the PG, or from there"
+    assert_one_outcome_each(house, bought, bought[3], sandbox)
+    assert_page(operator.get(url), "10건 중 10건", "환불 완료 9건", "실패 1건")
+
+
+def assert_one_outcome_each(house: House, bought: list[Checkout], declined: Checkout, sandbox: Sandbox) -> None:
+    """The reconciler hears what became of the refunds whose answer nobody heard."""
 
     async def all_due(session: AsyncSession) -> None:
         await session.exec(update(Payment).where(col(Payment.next_check_at).is_not(None)).values(next_check_at=now()))
 
     house.change(all_due)
-    house.run(reconcile, house.till)  # it hears what became of the refunds whose answer nobody heard
+    house.run(reconcile, house.till)
     rows = house.rows(select(BulkRow, Refund).join(Refund, col(Refund.id) == col(BulkRow.refund_id)))
-    assert len(rows) == 10
+    assert len(rows) == len(bought)
     assert {refund.status for _, refund in rows} == {"done", "failed"}
     for checkout in bought:
-        refunds = house.refunds(checkout.order_id)
-        assert len(refunds) == 1, "one outcome"
+        assert len(house.refunds(checkout.order_id)) == 1, "one outcome"
         given = house.payment(checkout.order_id).amount if checkout is not declined else 0
         assert sandbox.ledger(checkout.order_id)["refunded"] == given
 
@@ -196,6 +255,10 @@ def test_large_refunds_and_bank_accounts_are_not_for_the_crowd(
     house.change(by_transfer)
     till = replace(house.till, approval_above=5_000)
     job = house.run(bulk.draw_up, till, [checkout.order_id for checkout in bought], "operator@example.com")
-    page = words(assert_page(operator.get(f"/admin/bulk-refunds/{job.id}"), "4건 = ₩14,000", "6건은 제외"))
-    assert page.count("두 번째 사람의 승인이") == 5
-    assert page.count("계좌를 한 건씩") == 1
+    page = assert_page(operator.get(f"/admin/bulk-refunds/{job.id}"), "4건 = ₩14,000", "6건은 제외")
+    why = [words(reason) for reason in page.select(".reasons li")]
+    assert sorted(why) == [
+        "두 번째 사람의 승인이 있어야 하는 금액입니다 5건",
+        "환불받을 계좌를 한 건씩 입력해야 합니다 1건",
+    ]
+    assert words(one(str(page), "tbody")).count("두 번째 사람의 승인이") == 5

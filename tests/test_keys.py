@@ -12,9 +12,10 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from standardwebhooks import Webhook as Signer
 
-from app import reconciler
+from app import exchanges, reconciler
 from app.clock import now
 from app.config import Settings, read_settings
+from app.exchanges import Exchange
 from app.gateways import Declined, InDoubt
 from app.models import Event, Payment, Purchase, Refund, Webhook
 from app.till import find
@@ -104,7 +105,8 @@ class Eyes:
 
     def look_into(self, house: House) -> None:
         """Every row there is, as it stands now."""
-        for kind in (Payment, Event, Refund, Purchase, Webhook):
+        house.run(exchanges.write, house.till)
+        for kind in (Payment, Event, Refund, Purchase, Webhook, Exchange):
             rows = house.rows(select(kind))
             assert rows, f"no {kind.__name__} to look at"
             self.rows += [str(row.model_dump(exclude=OWN_COLUMNS)) for row in rows]

@@ -5,14 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.testclient import TestClient
 
 from app.config import Settings
 from app.live import LATE
 from app.main import create_app
+from app.settlement import settle
+from app.till import find
 from tests import story
 from tests.conftest import Cashier, House, Visitor
-from tests.fragments import PARTIAL, one, soup
+from tests.fragments import PARTIAL, one, soup, words
+from tests.sandboxes import Sandbox
+
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 class Stream:
@@ -98,6 +104,57 @@ def test_a_row_that_no_longer_fits_shows_what_became_of_it_and_leaves(
         leaving = one(stream.until("[data-leaves]"), "hx-partial[data-leaves]")
         assert leaving["hx-target"] == f"#payment-{checkout.order_id}"
         assert one(str(leaving), "tr")["data-status"] == "refunded"
+
+
+def test_a_refund_in_doubt_comes_to_who_watches_for_it_and_leaves_once_it_is_known(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """Only the refund's state changes: the payment is completed before and after."""
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "reset", when="after")
+    with watching(admin, "attention=refund") as stream, watching(admin, "attention=any") as every:
+        cashier.refund(admin, checkout, amount="1000")
+        for watched in (stream, every):
+            arriving = one(watched.next(), "hx-partial")
+            assert arriving["hx-target"] == "#payment-rows", "it has come to fit"
+            assert "환불 확인 중" in words(arriving)
+        house.run(settle, house.till, checkout.order_id, "reconciler")
+        for watched in (stream, every):
+            leaving = one(watched.until("[data-leaves]"), "hx-partial[data-leaves]")
+            assert leaving["hx-target"] == f"#payment-{checkout.order_id}"
+            assert "일부 환불" in words(leaving)
+
+
+@one_database
+def test_a_payment_in_doubt_is_counted_on_its_tab_and_above_it_and_leaves_both(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    def told() -> tuple[str, str]:
+        html = admin.part("GET", "/admin/payments/counts").text
+        return words(one(html, ".attention")), words(one(html, ".tabs"))
+
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "reset", when="after")
+    with watching(admin, "attention=mismatch") as stream, watching(admin, "attention=in_doubt") as doubts:
+        buyer.get(checkout.back)
+        assert one(doubts.until(".is-in_doubt"), "hx-partial")["hx-target"] == "#payment-rows"
+        attention, tabs = told()
+        assert "결과 확인 중 1" in attention
+        assert "확인 중 1" in tabs
+
+        async def mismatch(session: AsyncSession) -> None:
+            payment = await find(session, checkout.order_id)
+            payment.failure_code = "ORDER_MISMATCH"
+            session.add(payment.tell("checked", "reconciler"))
+
+        house.change(mismatch)
+        stream.until(f"#payment-{checkout.order_id}")
+        house.run(settle, house.till, checkout.order_id, "reconciler")
+        for watched in (stream, doubts):
+            watched.until(f"[data-leaves][hx-target='#payment-{checkout.order_id}']")
+    attention, tabs = told()
+    assert attention == "살펴볼 결제가 없습니다."
+    assert "확인 중 0" in tabs
 
 
 def test_what_one_worker_writes_another_shows_at_once(

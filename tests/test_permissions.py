@@ -59,10 +59,17 @@ TABLE = """
     notes                 PART-POST  /admin/payments/{paid}/notes        401  403  403  403  200  200
     reveal                POST       /admin/payments/{paid}/reveal       303  403  403  403  200  200
     reveal                PART-POST  /admin/payments/{paid}/reveal       401  403  403  403  200  200
+    views                 GET        /admin/views                        303  403  403  200  200  200
+    views                 PART       /admin/views                        401  403  403  200  200  200
+    save_view             POST       /admin/views/new                    303  403  403  422  422  422
+    save_view             PART-POST  /admin/views/new                    401  403  403  422  422  422
+    delete_view           POST       /admin/views/9/delete               303  403  403  404  404  404
     approvals             GET        /admin/approvals                    303  403  403  200  200  200
     approval              POST       /admin/approvals/9                  303  403  403  403  404  404
     bulk_jobs             GET        /admin/bulk-refunds                 303  403  403  200  200  200
     bulk_refunds          POST       /admin/bulk-refunds/new             303  403  403  403  303  303
+    bulk_matching         GET        /admin/bulk-refunds/matching        303  403  403  403  200  200
+    bulk_matching         PART       /admin/bulk-refunds/matching        401  403  403  403  200  200
     bulk_job              GET        /admin/bulk-refunds/9               303  403  403  404  404  404
     bulk_job              PART       /admin/bulk-refunds/9               401  403  403  404  404  404
     bulk_start            POST       /admin/bulk-refunds/9/start         303  403  403  403  404  404

@@ -21,7 +21,7 @@ from app import counts, demo
 from app.clock import KST, now
 from app.config import ROOT
 from app.db import Database
-from app.filters import Filter, read_search
+from app.filters import Filter, read_search, why_attention
 from app.migrate import migrate
 from app.models import Payment, RefundStatus, Status
 from app.search import LAST, Page, search
@@ -143,7 +143,11 @@ def test_the_live_list_takes_in_what_the_query_finds_and_nothing_else(shop: str)
         {"attention": "any"},
     ):
         wanted = Filter.model_validate(query)
-        fitting = {payment.order_id for payment in payments if wanted.fits(payment, payment.status, None)}
+        fitting = {
+            payment.order_id
+            for payment in payments
+            if wanted.fits(payment, payment.status, why_attention(payment, None))
+        }
         assert fitting == set(walked(shop, **query)), query
 
 

@@ -14,6 +14,7 @@ import httpx
 
 from app.config import Settings
 from app.models import Payment, Refund
+from app.spoken import VERBS, Ear, heard, listening
 
 Standing = Literal["open", "authenticated", "waiting", "paid", "canceled", "failed", "expired", "absent"]
 Why = Literal["declined", "try_again", "configuration"]
@@ -170,6 +171,7 @@ class Gateway(ABC):
 
     settings: Settings
     client: httpx.AsyncClient = field(repr=False)
+    ear: Ear = field(default_factory=Ear, repr=False, compare=False)
 
     name: ClassVar[str]
     label: ClassVar[str]
@@ -186,10 +188,15 @@ class Gateway(ABC):
     """Whose accounts a deposit can go back to, in Korean; empty where there are no virtual accounts."""
     canceled_codes: ClassVar[frozenset[str]] = frozenset()
     """The codes by which the PG's window says that the buyer closed it."""
+    request_id_in: ClassVar[str] = ""
+    """The header by which the PG's own people find a call again, where there is one."""
     registry: ClassVar[list[type["Gateway"]]] = []
 
     def __init_subclass__(cls) -> None:
         Gateway.registry.append(cls)
+        for verb in VERBS:
+            if speak := vars(cls).get(verb):
+                setattr(cls, verb, heard(verb, speak))
 
     @classmethod
     @abstractmethod
@@ -261,15 +268,17 @@ async def call(
     Raises InDoubt when there is no readable answer.
     """
     limits = [limit for limit in (seconds, client.timeout.read) if limit is not None]
-    try:
-        async with asyncio.timeout(min(limits)):  # of the whole call: httpx counts each read anew
-            response = await client.request(method, url, **options)
-        answer = response.json()
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
-    except (ValueError, RecursionError) as error:
-        raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
-    return response.status_code, answer
+    with listening(method, url) as said:
+        try:
+            async with asyncio.timeout(min(limits)):  # of the whole call: httpx counts each read anew
+                response = await client.request(method, url, **options)
+            said.status, said.headers = response.status_code, response.headers
+            said.answer = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
+        except (ValueError, RecursionError) as error:
+            raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+    return response.status_code, said.answer
 
 
 def won(amount: Any) -> int:

@@ -142,6 +142,7 @@ class Toss(Gateway):
         "mobile": Method("휴대폰 결제", "통신 요금에 합산", "mobile", "휴대폰"),
     }
     hands, place = "paymentKey", 0
+    request_id_in = "x-tosspayments-trace-id"  # §2.1
     banks = tuple(CODE_OF_BANK)
     canceled_codes = frozenset({"USER_CANCEL", "PAY_PROCESS_CANCELED"})
 

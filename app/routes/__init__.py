@@ -21,6 +21,7 @@ from app.routes import (
     refunding,
     sessions,
     shop,
+    views,
     webhooks,
 )
 
@@ -62,10 +63,14 @@ routes: list[BaseRoute] = [
     Route("/admin/payments/{order_id:order_id}/refunds", refunding.create_refund, methods=["POST"], name="refunds"),
     Route("/admin/payments/{order_id:order_id}/notes", record.add_note, methods=["POST"], name="notes"),
     Route("/admin/payments/{order_id:order_id}/reveal", record.reveal, methods=["POST"], name="reveal"),
+    Route("/admin/views", views.index, name="views"),
+    Route("/admin/views/new", views.save, methods=["POST"], name="save_view"),
+    Route("/admin/views/{id:id}/delete", views.delete, methods=["POST"], name="delete_view"),
     Route("/admin/approvals", approvals.index, name="approvals"),
     Route("/admin/approvals/{id:id}", approvals.decide, methods=["POST"], name="approval"),
     Route("/admin/bulk-refunds", bulk.index, name="bulk_jobs"),
     Route("/admin/bulk-refunds/new", bulk.draw_up, methods=["POST"], name="bulk_refunds"),
+    Route("/admin/bulk-refunds/matching", bulk.matching, name="bulk_matching"),
     Route("/admin/bulk-refunds/{id:id}", bulk.show, name="bulk_job"),
     Route("/admin/bulk-refunds/{id:id}/start", bulk.start, methods=["POST"], name="bulk_start"),
     Route("/admin/bulk-refunds/{id:id}/retry", bulk.retry, methods=["POST"], name="bulk_retry"),

@@ -1,5 +1,8 @@
 """An operator watches payments arrive, filters them, looks into one, and gives money back."""
 
+from typing import Any
+
+from sqlalchemy import Row
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +13,7 @@ from app.forms import MAX_ID
 from app.live import Stream, newest_event
 from app.models import Status
 from app.render import render, wants_fragment
+from app.routes.views import all_views
 from app.search import Page, search
 from app.till import Till
 
@@ -21,7 +25,7 @@ async def index(request: Request) -> Response:
     till: Till = request.state.till
     typed_query = dict(request.query_params)
     wanted, errors = Filter.read(typed_query)
-    page, after, totals, attention = Page([]), 0, {}, {}
+    page, after, totals, attention, views = Page([]), 0, {}, {}, list[Row[Any]]()
     async with till.db.read() as session:
         after = await newest_event(session)  # before the page is read: what comes in between is told by the stream
         try:
@@ -29,6 +33,7 @@ async def index(request: Request) -> Response:
                 page = await search(session, wanted)
                 if not (wanted.cursor and wants_fragment(request)):  # more rows come alone
                     totals, attention = await counts.by_status(session, wanted), await counts.needing_attention(session)
+                    views = list(await all_views(session))
         except ValueError:
             errors = {"cursor": Filter.sentences["cursor"]}
     answer = render(
@@ -47,6 +52,7 @@ async def index(request: Request) -> Response:
         gateways={gateway.name: gateway.label for gateway in till.gateways.values()},
         counts=totals,
         attention=attention,
+        views=views,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.

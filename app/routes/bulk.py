@@ -2,16 +2,21 @@
 
 import csv
 import io
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import bulk
 from app.auth import admin_required, permission_required
+from app.filters import Filter
 from app.forms import BulkForm, typed
 from app.render import kst, redirect, render, wants_fragment
 from app.roles import Permission
-from app.till import Till
+from app.search import search
+from app.till import Refused, Till
+
+TOO_MANY = "조건에 맞는 결제가 {:,}건을 넘어 한 번에 고를 수 없습니다. 기간이나 금액으로 조건을 좁혀 주세요."
 
 OUTCOMES = {
     "waiting": "환불 예정",
@@ -30,12 +35,42 @@ async def index(request: Request) -> Response:
 
 
 @permission_required(Permission.REFUND)
+async def matching(request: Request) -> Response:
+    """How many payments the list's filter leaves, also below what is on the screen."""
+    wanted, errors = Filter.read({**request.query_params, "cursor": ""})
+    if wanted is None:
+        return render(
+            request, "errors/error.html", "errors/_notice.html", status=422, message=next(iter(errors.values()))
+        )
+    found = await _matching(request.state.till, wanted)
+    return render(
+        request, "admin/bulk/new.html", "admin/bulk/_matching.html", wanted=wanted, count=len(found), most=bulk.MOST
+    )
+
+
+@permission_required(Permission.REFUND)
 async def draw_up(request: Request) -> Response:
+    """What was picked one by one; or, with `matching`, all that this filter leaves now."""
     till: Till = request.state.till
     async with request.form(max_files=0, max_fields=2 * bulk.MOST) as form:
-        order_ids = [value for value in form.getlist("order_id") if isinstance(value, str) and len(value) <= 32]
-    job = await bulk.draw_up(till, order_ids, request.state.user.email)
+        picked = [value for value in form.getlist("order_id") if isinstance(value, str) and len(value) <= 32]
+        query = form.get("matching")
+    if isinstance(query, str):
+        wanted, errors = Filter.read(dict(parse_qsl(query)) | {"cursor": ""})
+        if wanted is None:
+            raise Refused("INVALID", next(iter(errors.values())), 422)
+        picked = await _matching(till, wanted)
+        if len(picked) > bulk.MOST:
+            raise Refused("TOO_MANY", TOO_MANY.format(bulk.MOST), 422)
+    job = await bulk.draw_up(till, picked, request.state.user.email)
     return redirect(request, request.url_for("bulk_job", id=job.id).path)
+
+
+async def _matching(till: Till, wanted: Filter) -> list[str]:
+    """Order numbers, one more than a job may hold when there are too many."""
+    async with till.db.read() as session:
+        found = await search(session, wanted, limit=bulk.MOST + 1)
+    return [payment.order_id for payment in found.payments]
 
 
 @admin_required
@@ -64,7 +99,8 @@ async def retry(request: Request) -> Response:
 async def _page(
     request: Request, values: dict[str, str] | None = None, errors: dict[str, str] | None = None
 ) -> Response:
-    report = await bulk.report(request.state.till, int(request.path_params["id"]))
+    till, job_id = request.state.till, int(request.path_params["id"])
+    report = await bulk.report(till, job_id)
     if wants_fragment(request) and report.job.finished_at:  # done: the whole page, with every row's outcome
         return redirect(request, request.url.path)
     return render(
@@ -73,6 +109,7 @@ async def _page(
         "admin/bulk/_progress.html",
         status=422 if errors else 200,
         report=report,
+        lines=[] if wants_fragment(request) else await bulk.lines(till, job_id, bulk.SHOWN),
         typed={"reason": ""} | (values or {}),
         errors=errors or {},
         outcomes=OUTCOMES,
@@ -82,12 +119,13 @@ async def _page(
 @permission_required(Permission.REFUND)
 async def result(request: Request) -> Response:
     """Every row with its outcome, as a file that Excel opens."""
-    report = await bulk.report(request.state.till, int(request.path_params["id"]))
+    till, job_id = request.state.till, int(request.path_params["id"])
+    report = await bulk.report(till, job_id)
     lines = io.StringIO("\ufeff")
     lines.seek(0, io.SEEK_END)
     rows = csv.writer(lines)
     rows.writerow(("주문번호", "금액", "결과", "까닭", "환불 시각(KST)"))
-    for line in report.lines:
+    for line in await bulk.lines(till, job_id):
         done_at = kst(line.refund.done_at) if line.refund and line.refund.done_at else ""
         why = f"'{line.why}" if line.why[:1] in tuple("=+-@\t\r") else line.why  # never a formula
         rows.writerow((line.payment.order_id, line.row.amount, OUTCOMES[line.outcome], why, done_at))

@@ -7,6 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app import exchanges
 from app.auth import admin_required, permission_required
 from app.desk import Approval, Note
 from app.forms import NoteForm, RevealForm, typed
@@ -61,6 +62,7 @@ async def _page(
     revealed: bool = False,
 ) -> Response:
     till: Till = request.state.till
+    await exchanges.write(till)
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
         about = await _about(session, payment)
@@ -101,4 +103,5 @@ async def _about(session: AsyncSession, payment: Payment) -> dict[str, Any]:
         "notes": (await session.exec(mine[Note])).all(),
         "asked": (await session.exec(mine[Approval])).all(),
         "twins": (await session.exec(twins)).all(),
+        "exchanges": await exchanges.of(session, payment.id or 0),
     }

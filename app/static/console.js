@@ -153,7 +153,9 @@ document.addEventListener("click", async (event) => {
   if (on("[data-step]")) step(Number(on("[data-step]").dataset.step));
   if (on(".pick input")) pick(event.target, event.shiftKey);
   if (on("[data-pick]")) {
-    document.querySelectorAll("#payment-rows .pick input").forEach((box) => { box.checked = on("[data-pick]").value === "all"; });
+    const all = on("[data-pick]").dataset.pick === "all";
+    document.querySelectorAll("#payment-rows .pick input").forEach((box) => { box.checked = all; });
+    if (!all) byId("matching").replaceChildren();
   }
   tellPicked();
   const close = byId(on("[data-close]")?.dataset.close);

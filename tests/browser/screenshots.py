@@ -82,6 +82,9 @@ def vary(shop: Shop) -> None:
                 "UPDATE payment SET status = ?, paid_amount = ?, refunded_amount = ? WHERE id = ?",
                 (status, paid, back, payment_id),
             )
+            if "in_doubt" in (status, refund):  # whatever is in doubt is asked about again
+                soon = "strftime('%Y-%m-%d %H:%M:%f', 'now', '+40 seconds')"
+                db.execute(f"UPDATE payment SET checks = 2, next_check_at = {soon} WHERE id = ?", (payment_id,))
             if refund:
                 db.execute(
                     "INSERT INTO refund (payment_id, key, amount, reason, status, requested_by, created_at)"
