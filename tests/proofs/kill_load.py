@@ -107,6 +107,7 @@ class Load:
             if self.dice.random() < 0.2:
                 return  # never pays in
             await self.windows.post(f"/toss/_deposit/{order_id}")  # 4xx: no account was issued
+            await asyncio.sleep(1)  # until its webhook has come
         seen = await self.ask("GET", f"/api/payment/{order_id}", who)
         if seen is not None and seen.json()["payment"]["status"] == "completed":
             self.counts["payments"] += 1
