@@ -29,9 +29,13 @@ class CompleteBody(Form):
     order_id: Annotated[str, Field(pattern="^[A-Za-z0-9]{20,32}$")]
     pg_transaction_id: Annotated[Text, Field(min_length=1, max_length=200)]
     amount: int | None = Field(default=None, description="If sent, it must be ours; whole won.")
+    payment_token: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="PortOne's `paymentToken`, where its channel waits for our confirm."
+    )
     sentences: ClassVar = {
         "order_id": "order_id는 prepare가 준 주문번호여야 합니다.",
         "pg_transaction_id": "pg_transaction_id는 200자 이하의 문자열이어야 합니다.",
+        "payment_token": "payment_token은 200자 이하의 문자열이어야 합니다.",
         "amount": "amount는 원 단위의 정수여야 합니다.",
     }
 

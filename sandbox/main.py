@@ -1,10 +1,14 @@
-"""create_app(): routes, the background, the state file."""
+"""create_app(): the pretend PGs that lie in this folder, the background, the state file."""
 
 import asyncio
 import contextlib
+import importlib
 import os
-from collections.abc import AsyncIterator
+import pkgutil
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,7 +16,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import control, kakaopay, portone, portone_v1, toss
+from sandbox import control
 from sandbox.world import World
 
 STATIC = Path(__file__).parent / "static"
@@ -39,13 +43,20 @@ class Keep:
             self.world.save()
 
 
+def pretend_pgs() -> Iterator[ModuleType]:
+    """Every package beside this file: its `Books` remember what happened there, its `routes` are where it is asked."""
+    for found in pkgutil.iter_modules(sys.modules["sandbox"].__path__):  # which imports us: not by its name
+        if found.ispkg:
+            yield importlib.import_module(f"sandbox.{found.name}")
+
+
 def create_app(state: Path | str | None = None) -> Starlette:
     """`state` names the file that keeps everything; without one (and without SANDBOX_STATE) memory does."""
     path = state or os.environ.get("SANDBOX_STATE")
     world = World(Path(path) if path else None)
-    its_toss, its_kakaopay = toss.Toss(world), kakaopay.KakaoPay(world)
-    portone.PortOne(world)
-    portone_v1.PortOneV1(world)
+    pretend = list(pretend_pgs())
+    for pg in pretend:
+        pg.Books(world)
     world.load()
 
     @contextlib.asynccontextmanager
@@ -61,14 +72,11 @@ def create_app(state: Path | str | None = None) -> Starlette:
     app = Starlette(
         routes=[
             *control.routes,
-            toss.routes,
-            kakaopay.routes,
-            portone.routes,
-            portone_v1.routes,
+            *(pg.routes for pg in pretend),
             Mount("/_static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Keep, world=world)] if world.path else [],
         lifespan=lifespan,
     )
-    app.state.world, app.state.toss, app.state.kakaopay = world, its_toss, its_kakaopay
+    app.state.world = world
     return app

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import time_machine
@@ -12,7 +13,7 @@ from sqlmodel import col, select
 from app import __main__, auth
 from app.models import ApiToken, Payment, User
 from tests import story
-from tests.conftest import Checkout, House, Visitor
+from tests.conftest import Cashier, Checkout, House, Visitor
 from tests.fragments import assert_problem
 from tests.sandboxes import Sandbox
 
@@ -147,6 +148,20 @@ def test_the_same_complete_again_is_the_same_answer_and_no_second_charge(buyer: 
     assert again.json() == first.json()
     line = sandbox.ledger(checkout.order_id)
     assert (line["charged"], line["confirm_calls"]) == (10_000, 1)
+
+
+@pytest.mark.parametrize(("database_url", "at"), [("sqlite", "portone_confirm")], indirect=True)
+def test_a_program_hands_over_the_token_of_a_channel_that_waits_for_our_confirm(
+    buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    token = dict(parse_qsl(checkout.back.partition("?")[2]))["paymentToken"]
+    words = {"pg_transaction_id": checkout.order_id}
+    assert complete(buyer, checkout, **words, payment_token="x" * 201).status_code == 422
+    assert complete(buyer, checkout, **words).status_code == 202, "without it nothing can be taken"
+    assert sandbox.ledger(checkout.order_id)["charged"] == 0
+    assert complete(buyer, checkout, **words, payment_token=token).status_code == 200
+    assert sandbox.ledger(checkout.order_id)["charged"] == 10_000
 
 
 def test_another_transaction_for_a_settled_order_is_refused(buyer: Visitor, sandbox: Sandbox) -> None:

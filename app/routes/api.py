@@ -117,7 +117,8 @@ async def complete(request: Request) -> Response:
     gateway = till.gateway_for(payment)
     handed = gateway.handed({gateway.hands: body.pg_transaction_id})
     amount = None if body.amount is None else str(body.amount)
-    payment = await payments.confirm(till, body.order_id, replace(handed, amount=amount))
+    handed = replace(handed, amount=amount, token=body.payment_token or handed.token)
+    payment = await payments.confirm(till, body.order_id, handed)
     match payment.status:
         case Status.COMPLETED | Status.REFUNDED:
             return _answer(CompletedOut(payment=PaymentOut.of(payment), purchase=await _purchase(till, payment)))

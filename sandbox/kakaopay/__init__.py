@@ -22,4 +22,6 @@ routes = Mount(
     ],
 )
 
-__all__ = ["KakaoPay", "routes"]
+Books = KakaoPay
+
+__all__ = ["Books", "KakaoPay", "routes"]

@@ -21,7 +21,7 @@ Act = Callable[[Asked, Refused | None], dict[str, Any]]
 
 
 def kakaopay_of(request: Request) -> KakaoPay:
-    kakaopay: KakaoPay = request.app.state.kakaopay
+    kakaopay: KakaoPay = request.app.state.world.gateways["kakaopay"]
     return kakaopay
 
 

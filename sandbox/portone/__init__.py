@@ -38,4 +38,6 @@ routes = Mount(
     ],
 )
 
-__all__ = ["PortOne", "routes"]
+Books = PortOne
+
+__all__ = ["Books", "PortOne", "routes"]

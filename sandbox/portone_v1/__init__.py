@@ -35,4 +35,6 @@ routes = Mount(
     ],
 )
 
-__all__ = ["PortOneV1", "routes"]
+Books = PortOneV1
+
+__all__ = ["Books", "PortOneV1", "routes"]

@@ -43,4 +43,6 @@ routes = Mount(
     ],
 )
 
-__all__ = ["Toss", "routes"]
+Books = Toss
+
+__all__ = ["Books", "Toss", "routes"]

@@ -24,7 +24,7 @@ Act = Callable[[str, str | None], Any]
 
 
 def toss_of(request: Request) -> Toss:
-    toss: Toss = request.app.state.toss
+    toss: Toss = request.app.state.world.gateways["toss"]
     return toss
 
 

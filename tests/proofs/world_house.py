@@ -192,7 +192,7 @@ async def house(url: str, *, clock: time_machine.Traveller, patience: float = -1
     """On this database, with a PG that has just been born."""
     db = StagedDatabase(url)
     pg = sandbox.create_app()
-    toss: Toss = pg.state.toss
+    toss: Toss = pg.state.world.gateways["toss"]
     toss.world.settings.toss_webhook_url = "http://us/webhooks/toss"
     network = Network(pg)
     how = settings(url, **more)

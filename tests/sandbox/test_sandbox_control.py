@@ -1,5 +1,6 @@
 import ast
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,42 @@ def test_the_home_page_explains_and_lists(shop: Shop) -> None:
     assert ORDER in page
     assert "입금 처리" in page
     assert shop.http.get("/healthz").json() == {"status": "ok"}
+
+
+MOONLIGHT = """
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+class Books:
+    name, calls, aliases = "moonlight", ("confirm",), {}
+
+    def __init__(self, world):
+        world.gateways[self.name] = self
+
+    def entries(self):
+        return []
+
+    def sweep(self):
+        pass
+
+    dump = load = reset = sweep
+
+async def confirm(request):
+    return PlainTextResponse("paid")
+
+routes = Mount("/moonlight", routes=[Route("/confirm", confirm, methods=["POST"])])
+"""
+
+
+def test_a_pretend_pg_needs_nothing_but_its_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "moonlight").mkdir()
+    (tmp_path / "moonlight" / "__init__.py").write_text(MOONLIGHT)
+    monkeypatch.setattr(sandbox, "__path__", [*sandbox.__path__, str(tmp_path)])
+    with TestClient(create_app()) as http:
+        assert http.post("/moonlight/confirm").text == "paid"
+        assert http.put("/_faults/moonlight/confirm", json={"kind": "reset"}).status_code == 200
+        assert http.post("/toss/v1/payments/confirm").status_code == 401
+    sys.modules.pop("sandbox.moonlight")
 
 
 def test_a_receipt_can_be_read(shop: Shop) -> None:
