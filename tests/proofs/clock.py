@@ -16,17 +16,19 @@ from app import reconciler
 from app.clock import now
 from app.db import Database
 from app.models import Payment
-from tests.proofs import books, clock_stories
+from tests.proofs import books, clock_scenes, clock_stories, gates
 from tests.proofs.crash_child import stage_on
 from tests.proofs.crash_ground import database, sandbox, settings
 from tests.proofs.crash_points import Points
-from tests.proofs.crash_scenes import SCENES, TOSS, Facts, Stage, attempt, unsettled
+from tests.proofs.crash_scenes import SCENES as CRASHED
+from tests.proofs.crash_scenes import TOSS, Facts, Stage, attempt, unsettled
 from tests.proofs.report import Report
 
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
-STRIDE = {("sqlite", False): 17, ("postgresql", False): 7}  # of the short run: every so many points
-SCENES_APART = {"sqlite": 2, "postgresql": 6}  # .. and so many scenes
+SCENES = {**CRASHED, **clock_scenes.PORTONE}
+SHORT = [*list(TOSS)[::3], *list(clock_scenes.PORTONE)[::6]]
+STRIDE = {False: 17, True: 2}  # every so many points: what one engine leaves out, the next one plays
 PASSES = 12
 Say = Callable[[str], None]
 
@@ -39,19 +41,13 @@ def run(*, seed: int, long: bool, engines: Sequence[str] = ("sqlite", "postgresq
     """One engine after the other: the clock is the whole process'."""
     began = time.monotonic()
     report = Report(NAME, seed)
-    for engine in engines:
+    for turn, engine in enumerate(engines):
         with database(engine) as url, sandbox() as pg:
             db, points = Database(url), Points(lambda _number, _name: None)
-            trial = Trial(stage_on(settings(url, pg, PG_TIMEOUT="1"), db, points, pg.url), points)
+            trial = Trial(stage_on(settings(url, pg, **gates.keys(pg.url), PG_TIMEOUT="1"), db, points, pg.url), points)
             unwatch = points.watch(db)
             try:
-                asyncio.run(
-                    trial.run(
-                        seed,
-                        STRIDE.get((engine, long), 1),
-                        list(SCENES) if long else list(TOSS)[:: SCENES_APART[engine]],
-                    )
-                )
+                asyncio.run(trial.run(seed + turn, STRIDE[long], list(SCENES) if long else SHORT))
             finally:
                 unwatch()
         say(f"{engine}: {dict(trial.counts)}")

@@ -11,7 +11,7 @@ import httpx
 
 from app import payments
 from app.gateways import Redirect, Window
-from app.models import User
+from app.models import Payment, User
 from app.payments import Order
 from app.till import Till
 from sandbox.ledger import ledger
@@ -67,9 +67,13 @@ async def authenticated(
     till: Till, pg: httpx.AsyncClient, at: str, user: User, prompt_id: int = story.PROMPT, button: str = "authenticate"
 ) -> tuple[str, dict[str, str]]:
     """The buyer has done their part; the order, and the query that the browser comes back with."""
-    payment = await payments.start(till, user, Order(prompt_id, CASHIERS[at].method, user.name, user.phone))
+    payment = await order(till, at, user, prompt_id)
     step = await payments.open_window(till, payment, BACK.format(payment.order_id))
     return payment.order_id, (await walk(pg, at, step, button))[1]
+
+
+async def order(till: Till, at: str, user: User, prompt_id: int = story.PROMPT) -> Payment:
+    return await payments.start(till, user, Order(prompt_id, CASHIERS[at].method, user.name, user.phone))
 
 
 async def walk(
