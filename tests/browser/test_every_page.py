@@ -106,6 +106,22 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     expect(page.get_by_text("₩5,000을 환불했습니다.")).to_be_visible()
     yield "admin table with a notice"
     yield from _deciding(page, shop, checkout)
+    yield from _looking_around(page)
+    account = {"account_bank": "국민은행", "account_number": "X9018612307559", "account_holder": "김찐"}
+    shop.rewrite(checkout.order_id, payment_method="virtual_account", **account)
+    watch_payments(page)
+    row(page, checkout.order_id).get_by_role("button", name="환불").click()
+    expect(refund_row(page, checkout.order_id).get_by_label("환불 은행")).to_be_visible()
+    yield "admin table with a refund form for an account"
+    shop.rewrite(checkout.order_id, status=Status.WAITING)
+    watch_payments(page)
+    expect(row(page, checkout.order_id).get_by_role("button", name="주문 취소")).to_be_visible()
+    yield "admin table with a payment that waits"
+    page.goto(f"/admin/payments/{checkout.order_id}")
+    yield "admin detail of a payment that waits"
+
+
+def _looking_around(page: Page) -> Iterator[str]:
     watch_payments(page, "?q=nothing")
     yield "admin table without results"
     page.goto("/admin/payments?from=2026-02-01&to=2026-01-01")
@@ -131,18 +147,6 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     page.get_by_role("button", name="맞춰 보기").click()
     expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
     yield "admin reconciliation"
-    account = {"account_bank": "국민은행", "account_number": "X9018612307559", "account_holder": "김찐"}
-    shop.rewrite(checkout.order_id, payment_method="virtual_account", **account)
-    watch_payments(page)
-    row(page, checkout.order_id).get_by_role("button", name="환불").click()
-    expect(refund_row(page, checkout.order_id).get_by_label("환불 은행")).to_be_visible()
-    yield "admin table with a refund form for an account"
-    shop.rewrite(checkout.order_id, status=Status.WAITING)
-    watch_payments(page)
-    expect(row(page, checkout.order_id).get_by_role("button", name="주문 취소")).to_be_visible()
-    yield "admin table with a payment that waits"
-    page.goto(f"/admin/payments/{checkout.order_id}")
-    yield "admin detail of a payment that waits"
 
 
 def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
