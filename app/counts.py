@@ -3,15 +3,20 @@
 from functools import cache
 
 from sqlalchemy import TextClause, bindparam, func, select, text
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.conditions import P, attention, conditions
+from app.deposits import owed
+from app.desk import Approval
 from app.filters import Filter
 from app.models import Status
 from app.search import count_found
 
 MANY = 1000
 FOUND = 10_000
+WAITING = "waiting"
+ASKED = select(func.count()).select_from(Approval).where(col(Approval.decided_at).is_(None))
 NARROWER = {
     "method": "payment_method = :method",
     "since": "created_at >= :since",
@@ -50,9 +55,14 @@ async def all_of(session: AsyncSession, wanted: Filter) -> str:
 
 
 async def needing_attention(session: AsyncSession) -> dict[str, int]:
-    """How many open payments a person should look at, by why. The index of open payments holds nothing else."""
+    """How many open payments a person should look at, by why. The index of open payments holds nothing else.
+
+    And how many refunds wait: for a second person, or for the account that a deposit goes back to.
+    """
     kinds = attention()
     query = select(*(func.count().filter(needs).label(name) for name, needs in kinds.items()))
     query = query.where(P.c.next_check_at.is_not(None)).with_hint(P, "INDEXED BY ix_payment_next_check_at", "sqlite")
-    row = (await (await session.connection()).execute(query)).one()
-    return {name: getattr(row, name) for name in kinds}
+    connection = await session.connection()
+    row = (await connection.execute(query)).one()
+    asked: int = await connection.scalar(ASKED) or 0
+    return {name: getattr(row, name) for name in kinds} | {WAITING: asked + len(await owed(session))}

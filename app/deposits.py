@@ -1,11 +1,16 @@
-"""Closing a virtual account that nothing was paid into yet: nobody wants the deposit any more."""
+"""Deposits that nobody wants: accounts closed before anything is paid in, and money that waits for where to go back."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+
+from sqlalchemy import literal_column
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import receipts, settlement
 from app.clock import now
 from app.gateways import Declined, InDoubt
-from app.models import Payment, Status
+from app.models import Event, Payment, Purchase, Status
 from app.till import Refused, Till, find, owned
 
 
@@ -48,3 +53,18 @@ async def close_owned(till: Till, payment: Payment) -> Payment:
     async with till.db.read() as session:
         purchase = await owned(session, payment.user_id, payment.prompt_id)
     return await withdraw(till, payment.order_id, "system") if purchase else payment
+
+
+async def owed(session: AsyncSession) -> Sequence[Payment]:
+    """Paid in and not deliverable: an operator must ask the buyer for an account. The oldest first."""
+    told = select(Event.payment_id).where(col(Event.kind) == literal_column("'refund_owed'")).distinct()
+    ids = (await session.exec(told)).all()
+    if not ids:
+        return []
+    query = (
+        select(Payment)
+        .outerjoin(Purchase, col(Purchase.payment_id) == col(Payment.id))
+        .where(col(Payment.id).in_(ids), col(Purchase.id).is_(None), col(Payment.status) == Status.COMPLETED)
+        .where(col(Payment.paid_amount) > col(Payment.refunded_amount))
+    )
+    return (await session.exec(query.order_by(col(Payment.id)))).all()

@@ -318,6 +318,8 @@ class Webhook(SQLModel, table=True):
 class Event(SQLModel, table=True):
     """Append-only, written with the change it tells of: audit trail, timeline and live stream in one."""
 
+    __table_args__ = (Index("ix_event_refund_owed", "payment_id", **_only("kind = 'refund_owed'")),)
+
     id: int | None = Field(default=None, primary_key=True)
     payment_id: int = Field(foreign_key="payment.id", index=True)
     kind: str

@@ -411,8 +411,13 @@ def test_a_deposit_for_what_the_buyer_owns_by_now_is_owed_until_an_account_is_kn
     assert [finding.order_ids for finding in sound(house)] == [[order.order_id]], (
         "the audit does not let it be forgotten"
     )
+    assert_page(admin.get("/admin/payments"), "기다리는 환불 1")
+    waiting = one(assert_page(admin.get("/admin/approvals"), "구매자에게 계좌를 물어").decode(), "[id^=owed-]")
+    assert waiting["id"] == f"owed-{order.order_id}"
     assert cashier.refund(admin, order, **ACCOUNT).status_code == 200
     assert sound(house) == []
+    assert_page(admin.get("/admin/approvals"), "돌려줄 입금이 없습니다")
+    assert_fragment(admin.part("GET", "/admin/payments/counts"), "살펴볼 결제가 없습니다.")
     assert story.BODY in buyer.get(card.path).text
 
 

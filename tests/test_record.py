@@ -173,6 +173,8 @@ def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_fo
     assert sandbox.ledger(paid.order_id)["refunded"] == 3_000, "small steps lead no further"
     approval = asked(house)
     assert (approval.amount, approval.remaining) == (2_001, 7_000)
+    assert_fragment(admin.part("GET", "/admin/payments/counts"), "살펴볼 결제 기다리는 환불 1")
+    assert_page(admin.get("/admin"), "기다리는 환불 1건")
     assert_page(admin.get("/admin/approvals"), "₩2,001 승인하고 돌려주기", "광고와 다름", "operator@example.com")
     assert "승인하고 돌려주기" not in operator.get(record(paid)).text
 

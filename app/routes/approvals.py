@@ -1,19 +1,22 @@
-"""Large refunds that wait for a second person."""
+"""Refunds that wait: large ones for a second person, deposits for an account to go back to."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import approvals
+from app import approvals, deposits
 from app.auth import admin_required, permission_required
 from app.forms import DecisionForm, typed
 from app.render import redirect, render
 from app.roles import Permission
-from app.till import Refused
+from app.till import Refused, Till
 
 
 @admin_required
 async def index(request: Request) -> Response:
-    return render(request, "admin/approvals/index.html", rows=await approvals.waiting(request.state.till))
+    till: Till = request.state.till
+    async with till.db.read() as session:
+        owed = await deposits.owed(session)
+    return render(request, "admin/approvals/index.html", rows=await approvals.waiting(till), owed=owed)
 
 
 @permission_required(Permission.REFUND)

@@ -106,23 +106,7 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     expect(page.get_by_text("₩5,000을 환불했습니다.")).to_be_visible()
     yield "admin table with a notice"
     yield from _deciding(page, shop, checkout)
-    watch_payments(page, "?q=nothing")
-    yield "admin table without results"
-    page.goto("/admin/payments?from=2026-02-01&to=2026-01-01")
-    yield "admin table with a filter that cannot be"
-    page.goto("/admin/payments?gateway=toss&q=김&attention=any&cursor=last")
-    yield "admin table, narrowed, at its end"
-    page.goto("/admin")
-    page.get_by_text("표로 보기").click()
-    yield "admin overview"
-    page.goto("/admin/payments/export?period=7d")
-    yield "admin export"
-    page.goto("/admin/webhooks")
-    yield "admin webhooks"
-    page.goto("/admin/reconciliation")
-    page.get_by_role("button", name="맞춰 보기").click()
-    expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
-    yield "admin reconciliation"
+    yield from _looking_around(page)
     account = {"account_bank": "국민은행", "account_number": "X9018612307559", "account_holder": "김찐"}
     shop.rewrite(checkout.order_id, payment_method="virtual_account", **account)
     watch_payments(page)
@@ -137,11 +121,44 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     yield "admin detail of a payment that waits"
 
 
+def _looking_around(page: Page) -> Iterator[str]:
+    watch_payments(page, "?q=nothing")
+    yield "admin table without results"
+    page.goto("/admin/payments?from=2026-02-01&to=2026-01-01")
+    yield "admin table with a filter that cannot be"
+    page.goto("/admin/payments?gateway=toss&q=김&attention=any&cursor=last")
+    page.get_by_text("이 조건을 보기로 저장").click()
+    page.get_by_label("보기 이름").fill("살펴볼 김씨")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("보기를 저장했습니다")).to_be_visible()
+    yield "admin table, narrowed, at its end, saved as a view"
+    page.get_by_role("link", name="보기 정리").click()
+    expect_heading(page, "저장한 보기")
+    page.wait_for_load_state()
+    yield "admin views"
+    page.goto("/admin")
+    page.get_by_text("표로 보기").click()
+    yield "admin overview"
+    page.goto("/admin/payments/export?period=7d")
+    yield "admin export"
+    page.goto("/admin/webhooks")
+    yield "admin webhooks"
+    page.goto("/admin/reconciliation")
+    page.get_by_role("button", name="맞춰 보기").click()
+    expect(page.get_by_role("status").filter(has_text="맞춰 보았습니다")).to_be_visible()
+    yield "admin reconciliation"
+
+
 def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
     row(page, checkout.order_id).get_by_role("button", name="펼치기").click()
     expect(page.locator(".detail-row")).to_contain_text("왜 이 상태인가?")
     page.locator(".pick input").nth(1).check()
     expect(page.get_by_text("1건을 골랐습니다")).to_be_visible()
+    page.get_by_role("button", name="모두 고르기").click()
+    expect(page.get_by_role("button", name="조건에 맞는 5건 모두 미리 보기")).to_be_visible()
+    page.get_by_role("button", name="고르기 풀기").click()
+    expect(page.get_by_role("button", name="모두 미리 보기")).to_have_count(0)
+    page.locator(".pick input").nth(1).check()
     shop.bought(story.MEMBER)
     expect(page.get_by_role("button", name="새 결제 1건")).to_be_visible()
     yield "admin table with details, a pick and what waits"
@@ -171,7 +188,10 @@ def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
     page.goto(f"/admin/payments/{checkout.order_id}/refunds/new")
     yield "admin refund"
     page.goto(f"/admin/payments/{checkout.order_id}")
-    yield "admin detail"
+    page.get_by_text("PG와 주고받은 것").click()
+    page.locator(".exchange summary").last.click()
+    expect(page.locator(".exchange pre").last).to_contain_text(checkout.order_id)
+    yield "admin detail with what was said to the PG"
     page.get_by_label("메모 남기기").fill("전화로 확인했습니다")
     page.get_by_role("button", name="남기기").click()
     expect(page.locator("#main")).to_contain_text("전화로 확인했습니다 admin@example.com")
