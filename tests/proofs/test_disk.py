@@ -13,6 +13,6 @@ def test_without_room_nothing_is_asked_of_the_pg_and_with_room_everything_heals(
     report = disk.run(seed=1, long=False)
     assert report.wrong == {}
     for engine in ("sqlite", "postgresql"):
-        assert report.counts[f"{engine} 503 as it should be"] >= 5 + 4
+        assert report.counts[f"{engine} 503 as it should be"] >= 4 + 4
         assert report.counts[f"{engine} points"] == 4
         assert report.counts[f"{engine} healed alone"] == 2
