@@ -161,6 +161,7 @@ async def _look(till: Till, order_id: str) -> Payment:
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         if payment.checked_at and now() < payment.checked_at + BREATH:
+            payment.next_check_at = payment.next_check_at or payment.checked_at + BREATH  # the last look was too early
             return payment
         payment.checked_at = now()
         payment.next_check_at = payment.next_check_at or now() + timedelta(seconds=till.settle_after)
