@@ -16,17 +16,17 @@ from app import reconciler
 from app.clock import now
 from app.db import Database
 from app.models import Payment
-from tests.proofs import books, clock_stories
+from tests.proofs import books, clock_stories, gates
 from tests.proofs.crash_child import stage_on
 from tests.proofs.crash_ground import database, sandbox, settings
 from tests.proofs.crash_points import Points
-from tests.proofs.crash_scenes import SCENES, TOSS, Facts, Stage, attempt, unsettled
+from tests.proofs.crash_scenes import OTHERS, SCENES, TOSS, Facts, Stage, attempt, unsettled
 from tests.proofs.report import Report
 
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
-STRIDE = {("sqlite", False): 17, ("postgresql", False): 7}  # of the short run: every so many points
-SCENES_APART = {"sqlite": 2, "postgresql": 6}  # .. and so many scenes
+SHORT = [*list(TOSS)[::3], *list(OTHERS)[::12]]
+STRIDE = {False: 17, True: 2}  # every so many points, the others by another seed
 PASSES = 12
 Say = Callable[[str], None]
 
@@ -42,16 +42,10 @@ def run(*, seed: int, long: bool, engines: Sequence[str] = ("sqlite", "postgresq
     for engine in engines:
         with database(engine) as url, sandbox() as pg:
             db, points = Database(url), Points(lambda _number, _name: None)
-            trial = Trial(stage_on(settings(url, pg, PG_TIMEOUT="1"), db, points, pg.url), points)
+            trial = Trial(stage_on(settings(url, pg, **gates.keys(pg.url), PG_TIMEOUT="1"), db, points, pg.url), points)
             unwatch = points.watch(db)
             try:
-                asyncio.run(
-                    trial.run(
-                        seed,
-                        STRIDE.get((engine, long), 1),
-                        list(SCENES) if long else list(TOSS)[:: SCENES_APART[engine]],
-                    )
-                )
+                asyncio.run(trial.run(seed, STRIDE[long], list(SCENES) if long else SHORT))
             finally:
                 unwatch()
         say(f"{engine}: {dict(trial.counts)}")

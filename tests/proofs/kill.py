@@ -4,8 +4,10 @@ Then the books are compared.
 """
 
 import asyncio
+import contextlib
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -15,9 +17,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
-from sqlalchemy import case, update
+import time_machine
+from sqlalchemy import update
 from sqlmodel import col, func, select
 
 from app import refunds
@@ -56,13 +60,20 @@ def run(
 ) -> Report:
     """All engines at once: for `seconds` in the long run, and in the short one until the first is dead."""
     began = time.monotonic()
-    trials = [Trial(engine, seed, seconds if long else 0, say) for engine in engines]
-    with ThreadPoolExecutor(len(trials)) as together:
+    with contextlib.ExitStack() as days, ThreadPoolExecutor(len(engines)) as together:
+
+        def pass_days() -> None:
+            """For all at once: nobody's clock may jump while somebody still kills."""
+            days.enter_context(time_machine.travel(now() + LATER))
+
+        ended = Barrier(len(engines), pass_days)
+        trials = [Trial(engine, seed, seconds if long else 0, say, ended) for engine in engines]
         list(together.map(Trial.run, trials))
     report = Report(NAME, seed)
     for trial in trials:
         report.counts |= {f"{trial.engine} {name}": number for name, number in trial.counts().items()}
         report.wrong |= {f"{trial.engine}: {rule}": rows for rule, rows in trial.wrong.items()}
+        report.notes += [f"{trial.engine}, in the log: {last}" for last in trial.tracebacks]
         ways = trial.load.ways if trial.load else {}
         report.notes.append(f"{trial.engine}, paid by: {', '.join(f'{at} {ways[at]}' for at in WAYS)}")
     report.notes.append(
@@ -78,9 +89,11 @@ class Trial:
     seed: int
     seconds: float
     say: Say
+    ended: Barrier
     ready: list[float] = field(default_factory=list)
     kept: dict[str, int] = field(default_factory=dict)
     wrong: dict[str, list[str]] = field(default_factory=dict)
+    tracebacks: list[str] = field(default_factory=list)
     load: Load | None = None
 
     def counts(self) -> dict[str, int]:
@@ -103,9 +116,12 @@ class Trial:
             server = asyncio.run(self.storm(self.load))
             server.terminate()
             server.wait(30)
+            self.ended.wait()
             self.settle(url, pg, self.load)
             self.log.seek(0)
-            self.kept["tracebacks"] = self.log.read().count(b"Traceback")
+            found = re.findall(r"^Traceback.*?^(\S.*?)$", self.log.read().decode(), re.DOTALL | re.MULTILINE)
+            self.kept["tracebacks"] = len(found)
+            self.tracebacks = sorted(set(found))
 
     async def storm(self, load: Load) -> subprocess.Popen[bytes]:
         """Traffic without a pause, and a server that dies in it at random moments; answers the one that is left."""
@@ -177,13 +193,11 @@ class Trial:
 
     @staticmethod
     async def later(db: Database) -> int:
-        """How many payments are not at rest yet; their time has come now, and everything is days old."""
+        """How many payments are not at rest yet; their time has come now."""
         async with db.write() as session:
             due = col(Payment.next_check_at).is_not(None)
             waiting = (await session.exec(select(func.count()).select_from(Payment).where(due))).one()
-            early: dict[str, Any] = {"next_check_at": now() - timedelta(seconds=3), "checked_at": None}
-            early |= {"created_at": now() - LATER}
-            early |= {"claimed_at": case((col(Payment.claimed_at).is_not(None), now() - LATER))}
+            early = {"next_check_at": now() - timedelta(seconds=3), "checked_at": None}
             await session.exec(update(Payment).where(due).values(early))
         return waiting
 
