@@ -16,18 +16,16 @@ from app import reconciler
 from app.clock import now
 from app.db import Database
 from app.models import Payment
-from tests.proofs import books, clock_scenes, clock_stories, gates
+from tests.proofs import books, clock_stories, gates
 from tests.proofs.crash_child import stage_on
 from tests.proofs.crash_ground import database, sandbox, settings
 from tests.proofs.crash_points import Points
-from tests.proofs.crash_scenes import SCENES as CRASHED
-from tests.proofs.crash_scenes import TOSS, Facts, Stage, attempt, unsettled
+from tests.proofs.crash_scenes import OTHERS, SCENES, TOSS, Facts, Stage, attempt, unsettled
 from tests.proofs.report import Report
 
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
-SCENES = {**CRASHED, **clock_scenes.PORTONE}
-SHORT = [*list(TOSS)[::3], *list(clock_scenes.PORTONE)[::6]]
+SHORT = [*list(TOSS)[::3], *list(OTHERS)[::12]]
 STRIDE = {False: 17, True: 2}  # every so many points: what one engine leaves out, the next one plays
 PASSES = 12
 Say = Callable[[str], None]

@@ -15,7 +15,6 @@ from app.search import search
 from app.sweep import sweep
 from app.till import find
 from tests.proofs import gates
-from tests.proofs.clock_scenes import authenticated, order
 from tests.proofs.crash_scenes import Facts, attempt, confirm
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ async def late_window(trial: "Trial") -> None:
     """Where the window takes the money, it may do so long after we closed the order: money comes first."""
     for at in ("portone", "portone_v1"):
         await trial.stage.clear()
-        payment = await order(trial.stage, at)
+        payment = await trial.stage.order(at=at)
         trial.both(33)
         for jump in (600, -1200, 1200, -600):
             trial.clock.shift(jump)
@@ -105,7 +104,7 @@ async def late_window(trial: "Trial") -> None:
         trial.both(20)
         await trial.ask_everyone()
         await expect(trial, f"{at}: nobody came", {"order_id": payment.order_id}, "expired")
-        facts = await authenticated(trial.stage, at, payment)
+        facts = await trial.stage.authenticated(payment=payment, at=at)
         await confirm(trial.stage, facts)  # within a breath of our last look
         await trial.ask_everyone()
         await expect(trial, f"{at}: paid after all", facts, "completed")
@@ -115,7 +114,7 @@ async def silence_after(trial: "Trial") -> None:
     """The window has taken the money, and nobody says so for days."""
     for at in ("portone", "portone_v1"):
         await trial.stage.clear()
-        facts = await authenticated(trial.stage, at)
+        facts = await trial.stage.authenticated(at=at)
         trial.stage.pg.fault("find", "status", at, status=503, times=None)
         for minutes in (10, 50, 3 * 24 * 60):
             trial.both(minutes)
@@ -138,10 +137,10 @@ async def _midnight(trial: "Trial", at: str, behind: int) -> None:
     last = datetime.now(KST).replace(hour=23, minute=59, second=59, microsecond=0)
     trial.clock.move_to(last)
     stage.pg.advance(last.timestamp() - escape_hatch.time.time() - behind)
-    one = await order(stage, at)
+    one = await stage.order(at=at)
     trial.clock.move_to(last + second)
-    two = await order(stage, at)
-    await confirm(stage, await authenticated(stage, at, one))
+    two = await stage.order(at=at)
+    await confirm(stage, await stage.authenticated(payment=one, at=at))
     for order_id, day in ((one.order_id, last.date()), (two.order_id, (last + second).date())):
         trial.counts["days looked at"] += 1
         async with stage.till.db.read() as session:

@@ -6,6 +6,7 @@ the proof: the process dies, the clock jumps, the disk fills up.
 
 import select
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,9 @@ CALLS = (
     *(("/ready", "start"), ("/approve", "confirm")),  # as KakaoPay calls them
 )
 
+OURS: ContextVar[bool] = ContextVar("OURS", default=True)
+"""False in what runs beside the verb, and passes no points of it."""
+
 
 @dataclass
 class Points:
@@ -32,7 +36,7 @@ class Points:
     armed: bool = False
 
     def at(self, name: str) -> None:
-        if self.armed:
+        if self.armed and OURS.get():
             self.passed.append(name)
             self.meet(len(self.passed), name)
 

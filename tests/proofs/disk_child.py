@@ -20,7 +20,7 @@ from sqlmodel import col, select
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app import auth, main, payments, reconciler
+from app import auth, main, reconciler
 from app.db import Database
 from app.models import ApiToken, Payment, User
 from app.routes.errors import SENTENCES
@@ -29,7 +29,7 @@ from tests import story
 from tests.conftest import CASHIERS, _tell_story
 from tests.proofs import books, gates
 from tests.proofs.crash_ground import settings
-from tests.proofs.crash_points import Points, Wire
+from tests.proofs.crash_points import OURS, Points, Wire
 from tests.proofs.crash_scenes import Facts, Stage
 from tests.proofs.disk_room import ReadOnlyServer, Room, SmallDisk, SmallFiles
 from tests.sandboxes import Sandbox
@@ -55,18 +55,11 @@ class Shop:
         return self.door.portal.call(verb, *words)
 
     async def authenticated(self, at: str, email: str = story.BUYER) -> Facts:
-        """On the way back from the PG's window."""
-        till = self.stage.till
-        async with till.db.read() as session:
-            user = (await session.exec(select(User).where(col(User.email) == email))).one()
-        async with gates.outside(self.stage.pg.url) as pg:
-            order_id, back = await gates.authenticated(till, pg, at, user)
-        return {"at": at, "order_id": order_id, "back": back}
+        payment = await self.stage.order(email, at)
+        return await self.stage.authenticated(payment=payment, at=at) | {"at": at}
 
     async def bought(self, at: str) -> Facts:
-        facts = await self.authenticated(at)
-        await payments.come_back(self.stage.till, facts["order_id"], facts["back"])
-        return facts
+        return await self.stage.bought(at) | {"at": at}
 
     def complete(self, facts: Facts) -> httpx.Response:
         handed = gates.handed(facts["at"], facts["order_id"], facts["back"])
@@ -142,6 +135,7 @@ class Shop:
 
 def no_room(shop: Shop, at: str, kind: str) -> None:
     """Nothing is asked of the PG while the intent cannot be written; the same words work once there is room."""
+    shop.room.let_go()
     bought, coming = shop.run(shop.bought, at), shop.run(shop.authenticated, at, story.OTHER)
     order, kind_at = {"prompt_id": 2, "payment_method": CASHIERS[at].method}, f"{at}, {kind}"
     shop.room.take(kind)
@@ -167,6 +161,7 @@ def no_room(shop: Shop, at: str, kind: str) -> None:
 def at_a_point(shop: Shop, way: str, kind: str, verb: str, at: int, last: int) -> int:
     """The room ends at this point of a request. Whatever was answered, everything heals. Answers how many there are."""
     facts = shop.run(shop.authenticated if verb == "confirm" else shop.bought, way)
+    shop.room.let_go()  # a log that has been emptied is written over: only a new one needs room
     act, good = (shop.back, 303) if verb == "confirm" else (shop.refund, 200)
     shop.points.arm(lambda number, _name: shop.room.take(kind) if number == at else None)
     answer = act(facts)
@@ -219,7 +214,9 @@ def run(engine: str, place: str, pg_url: str, long: bool) -> dict[str, Any]:
     points = Points(lambda _number, _name: None)
     main.http_client = lambda settings: httpx.AsyncClient(transport=Wire(points), timeout=settings.pg_timeout)
     app: Starlette = main.create_app(settings(url, Sandbox(pg_url), **gates.keys(pg_url), **QUICK))
+    OURS.set(False)  # of the app's own tasks
     with TestClient(app, raise_server_exceptions=False) as door:
+        OURS.set(True)
         till: Till = door.app_state["till"]
         points.watch(till.db)
         shop = Shop(door, Stage(till, Sandbox(pg_url), gates.outside(pg_url)), points, room)
