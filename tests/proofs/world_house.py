@@ -1,16 +1,14 @@
 """The whole house in one process: our verbs, the pretend PG, the network between them, and one clock for both."""
 
-import asyncio
 import contextlib
 import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
@@ -23,7 +21,7 @@ from sqlmodel import col, select
 import sandbox
 from app import gateways, payments
 from app.config import Settings, read_settings
-from app.db import PRAGMAS, Database
+from app.db import Database
 from app.models import Payment, Prompt, User
 from app.payments import Order
 from app.till import Till, find
@@ -32,6 +30,7 @@ from sandbox.toss import Toss, moves, refunds, window
 from tests import story
 from tests.conftest import _tell_story
 from tests.postgres import create_database, drop_database, memory, postgres_server
+from tests.proofs.at_once import at_once
 from tests.proofs.world_stage import Network, StagedDatabase
 
 BEGIN = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)  # a Monday, 10:00 in Korea
@@ -216,29 +215,8 @@ def frozen(seed: int = 0, *, tick: bool = False) -> Iterator[time_machine.Travel
         yield clock
 
 
-class _AtOnce:
-    """In the place of aiosqlite's queue: what is put in is done. No threads: one seed decides every order of things."""
-
-    def put_nowait(self, job: tuple["asyncio.Future[Any] | None", Callable[[], Any]]) -> None:
-        future, function = job
-        try:
-            result = function()
-        except Exception as error:
-            if future:
-                future.set_exception(error)
-        else:
-            if future:
-                future.set_result(result)
-
-
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """A SQLite that is quick and dies with the power, which no proof that uses it cuts."""
-    pragmas = (*(pragma for pragma in PRAGMAS if not pragma.startswith("synchronous")), "synchronous=OFF")
-    with (
-        patch("app.db.PRAGMAS", pragmas),
-        patch("aiosqlite.core.SimpleQueue", _AtOnce),
-        patch("aiosqlite.core.Thread", lambda **_: SimpleNamespace(start=lambda: None)),
-        patch("app.reconciler.AT_ONCE", 1),
-    ):
+    with at_once(), patch("app.reconciler.AT_ONCE", 1):
         yield
