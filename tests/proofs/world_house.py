@@ -6,7 +6,7 @@ import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -243,6 +243,11 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+async def in_turn(*verbs: Awaitable[Any]) -> list[Any]:
+    """A pass of the reconciler asks one PG after the other: an act stands in one place."""
+    return [await verb for verb in verbs]
+
+
 @contextlib.contextmanager
 def one_at_a_time(engine: str) -> Iterator[None]:
     """One seed decides every order of things, and no real second does: who gives up waiting is told to."""
@@ -251,5 +256,6 @@ def one_at_a_time(engine: str) -> Iterator[None]:
         at_once() if engine == "sqlite" else contextlib.nullcontext(),
         patch("app.reconciler.AT_ONCE", 1),
         patch("app.gateways.asyncio", timeless),
+        patch("app.reconciler.asyncio", SimpleNamespace(gather=in_turn)),
     ):
         yield
