@@ -20,12 +20,13 @@ from app.clock import now
 from app.models import Payment, User
 from app.reconciler import reconcile
 from sandbox.webhooks import Delivery
+from tests.proofs.at_once import at_once
 from tests.proofs.books import compare
 from tests.proofs.concurrency_callers import browser
 from tests.proofs.report import Report
 from tests.proofs.webhooks_forged import forgeries
 from tests.proofs.webhooks_stories import happen, resigned, stories, told_of
-from tests.proofs.world_house import House, databases, every_pg, frozen, house, one_thread
+from tests.proofs.world_house import House, databases, every_pg, frozen, house
 
 NAME = "webhooks"
 LATE = (3 * 24 + 19) * 3600.0  # seconds: when Toss sends the last time
@@ -229,7 +230,7 @@ async def _all(url: str, pg: str, seed: int, long: bool, name: str, report: Repo
 def play(part: Part) -> Report:
     engine, pgs, seed, long = part
     report = Report(NAME, seed)
-    alone = one_thread if engine == "sqlite" else contextlib.nullcontext
+    alone = at_once if engine == "sqlite" else contextlib.nullcontext
     with databases(engine) as kept:
         for pg in pgs:
             name = f"{engine} {pg}"

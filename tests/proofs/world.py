@@ -220,10 +220,11 @@ Part = tuple[str, list[int], int]  # engine, seeds, payments a world
 
 def parts(seed: int, long: bool, engines: Sequence[str]) -> list[Part]:
     """What PostgreSQL does comes first: it takes longer."""
-    found, first = list[Part](), seed * 1_000_000
+    found = list[Part]()
     for engine in sorted(engines):
         size, count, together = WORLDS[long][engine]
-        seeds = list(range(first, first := first + count))
+        first = seed * 1_000_000 + (500_000 if engine == "postgresql" else 0)
+        seeds = list(range(first, first + count))
         found += [(engine, seeds[start : start + together], size) for start in range(0, count, together)]
     return found
 

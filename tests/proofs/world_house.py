@@ -1,12 +1,13 @@
 """The whole house in one process: our verbs, the pretend PG, the network between them, and one clock for both."""
 
+import asyncio
 import base64
 import contextlib
 import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ from sandbox.webhooks import Delivery
 from tests import story
 from tests.conftest import CASHIERS, _tell_story
 from tests.postgres import create_database, drop_database, memory, postgres_server
-from tests.proofs.at_once import at_once
+from tests.proofs.at_once import UNSAFE, at_once
 from tests.proofs.world_doors import SITE, Door, back_of, doors
 from tests.proofs.world_stage import Network, StagedDatabase
 
@@ -236,10 +237,30 @@ def frozen(seed: int = 0, *, tick: bool = False) -> Iterator[time_machine.Travel
         yield clock
 
 
+class _AtOnce:
+    """In the place of aiosqlite's queue: what is put in is done. No threads: one seed decides every order of things."""
+
+    def put_nowait(self, job: tuple["asyncio.Future[Any] | None", Callable[[], Any]]) -> None:
+        future, function = job
+        try:
+            result = function()
+        except Exception as error:
+            if future:
+                future.set_exception(error)
+        else:
+            if future:
+                future.set_result(result)
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """A SQLite that is quick and dies with the power, which no proof that uses it cuts."""
-    with at_once(), patch("app.reconciler.AT_ONCE", 1):
+    """A SQLite that is quick and dies with the power, which no proof that uses it cuts; a PostgreSQL as it is."""
+    with (
+        patch("app.db.PRAGMAS", UNSAFE),
+        patch("aiosqlite.core.SimpleQueue", _AtOnce),
+        patch("aiosqlite.core.Thread", lambda **_: SimpleNamespace(start=lambda: None)),
+        patch("app.reconciler.AT_ONCE", 1),
+    ):
         yield
 
 
