@@ -265,12 +265,25 @@ async def settle(
         if found:
             strange.remove(found)
             payment, _ = await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
+        elif entry.key == UNDELIVERABLE and 0 < receipt.left < entry.amount:
+            payment = await _owe_less(till, payment, entry, receipt.left)
         elif receipt.status in ("paid", "canceled") and entry.amount > receipt.left:
             payment, _ = await _close(till, payment, entry, RefundStatus.FAILED, code="NOTHING_LEFT")
         else:
             payment, _ = await send(till, payment, entry, repeat=True)
     for given in strange:
         payment = await _adopt(till, payment, given, receipt, actor)
+    return payment
+
+
+async def _owe_less(till: Till, payment: Payment, entry: Refund, left: int) -> Payment:
+    """A part of what we cannot deliver went back without us: only what the PG still holds is asked for, next time."""
+    async with till.db.write() as session:
+        payment = await find(session, payment.order_id, lock=True)
+        entry = await session.get_one(Refund, entry.id)
+        if entry.status in OPEN and left < entry.amount:
+            payment.refunded_amount -= entry.amount - left
+            entry.amount = left
     return payment
 
 

@@ -223,3 +223,22 @@ def test_what_the_console_gave_back_is_in_our_books(
     house.run(_due, house)
     house.run(reconcile, house.till)
     assert [(entry.amount, entry.status) for entry in house.refunds(checkout.order_id)] == [(4_000, "done")]
+
+
+def test_what_is_left_of_an_undeliverable_payment_goes_back_too(
+    house: House, buyer: Visitor, cashier: PortOneCashier, sandbox: Sandbox
+) -> None:
+    """The console gave a part back before we knew that the window had taken the money."""
+    first, second = cashier.authenticate(buyer), cashier.authenticate(buyer)
+    buyer.get(first.back)
+    sandbox.http.post(f"/portone/_cancel/{second.order_id}", json={"amount": 4_000}).raise_for_status()
+    buyer.get(second.back)
+    for _ in range(2):
+        house.run(_due, house)
+        house.run(reconcile, house.till)
+    assert sandbox.ledger(second.order_id)["refunded"] == 10_000
+    assert sorted((entry.amount, entry.status) for entry in house.refunds(second.order_id)) == [
+        (4_000, "done"),
+        (6_000, "done"),
+    ]
+    assert house.payment(second.order_id).status == "refunded"

@@ -40,7 +40,7 @@ WHAT = {
 INTRO = """# 증명
 
 돈은 사라지지 않고 두 번 나가지 않는다. 이 표는 `python3 run.py proofs [이름…] --seed N`이 한 줄씩 직접 쓴 것이다:
-씨앗과 커밋이 같으면 같은 길을 다시 걷는다. 엔진은 SQLite와 PostgreSQL이고, `world`와 `model`은 SQLite만 쓴다.
+씨앗과 커밋이 같으면 같은 길을 다시 걷는다. 엔진은 SQLite와 PostgreSQL이고, `world`는 열에 아홉을 SQLite에서 산다.
 """
 
 

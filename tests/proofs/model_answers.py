@@ -1,28 +1,63 @@
 """Everything that a PG can say, for the walk through the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from app.gateways import Cancellation, Declined, InDoubt, Receipt, RefundAccount
+from app.config import Settings
+from app.gateways import Cancellation, Declined, Handed, InDoubt, Receipt, RefundAccount
 from app.models import Payment, Refund
 
 PRICE, KEY = 10_000, "paid-key"
+BY_KEY = Handed(KEY)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs between the PGs, for those who ask them."""
+
+    gateway: str
+    method: str
+    charges_in_window: bool = False
+    found_by_our_id: bool = True
+    handed: Handed = BY_KEY
+    """What a browser brings from there."""
+
+
+KINDS = {
+    "toss": Kind("toss", "card"),
+    "toss, account": Kind("toss", "virtual_account"),
+    "kakaopay": Kind("kakaopay", "kakao", found_by_our_id=False, handed=Handed(token="a token")),
+    "portone": Kind("portone", "portone", charges_in_window=True),
+    "portone, token": Kind("portone", "portone", charges_in_window=True, handed=Handed(KEY, token="a token")),
+    "portone, account": Kind("portone", "portone_virtual_account", charges_in_window=True),
+    "portone_v1": Kind("portone_v1", "portone_v1", charges_in_window=True),
+}
 
 
 class Script:
     """A PG that says what it is told to. Not a Gateway: those register themselves."""
 
-    name = "toss"
     canceled_codes = frozenset({"USER_CANCEL"})
-    charges_in_window = False
+    banks = ("국민은행",)
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind, settings: Settings) -> None:
+        self.kind, self.name, self.settings = kind, kind.gateway, settings
+        self.charges_in_window = kind.charges_in_window
         self.says: Callable[[Payment, Refund | None], Receipt] = lambda payment, _: Receipt(
             status="absent", order_id=payment.order_id
         )
 
+    def handed(self, query: Mapping[str, str]) -> Handed:
+        return Handed(code=query["code"])
+
+    async def withdraw(self, payment: Payment) -> Receipt:
+        return self.says(payment, None)
+
     async def find(self, payment: Payment) -> Receipt:
         """A look never hears a no: whatever is not the truth is a doubt."""
+        if not (payment.pg_transaction_id or self.kind.found_by_our_id):
+            return Receipt(status="absent", order_id=payment.order_id)
         try:
             return self.says(payment, None)
         except Declined as no:

@@ -1,60 +1,112 @@
-"""What must hold after every step of the simulated world: one order against the PG's book, in a few hundred µs."""
+"""What must hold after every step of the simulated world: one order against its PG's book, in a few hundred µs."""
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import asyncpg
 
 from app.models import MOVES, Status
-from sandbox.toss.payment import Payment as AtThePg
 
 ROW = """
-SELECT p.id, p.status, p.amount, p.paid_amount, p.refunded_amount, p.next_check_at,
+SELECT p.id, p.status, p.amount, p.paid_amount, p.refunded_amount, p.next_check_at, p.payment_method,
   (SELECT coalesce(sum(amount), 0) FROM refund WHERE payment_id = p.id AND status != 'failed') AS held,
   (SELECT coalesce(sum(amount), 0) FROM refund WHERE payment_id = p.id AND status = 'done') AS done,
   (SELECT count(*) FROM refund WHERE payment_id = p.id AND status IN ('requested', 'in_doubt')) AS open,
   (SELECT count(*) FROM purchase WHERE payment_id = p.id AND revoked_at IS NULL) AS live
-FROM payment p WHERE p.order_id = ?
+FROM payment p WHERE p.order_id = $1
 """
-EVENTS = "SELECT kind, before, after FROM event WHERE payment_id = ? ORDER BY id"
-NEXT = "SELECT min(next_check_at) FROM payment"
-UNSETTLED = "SELECT order_id, status, next_check_at FROM payment WHERE next_check_at IS NOT NULL"
-UNREAD = "SELECT count(*) FROM webhook WHERE handled_at IS NULL"
+EVENTS = "SELECT kind, before, after FROM event WHERE payment_id = $1 ORDER BY id"
+NEXT = "SELECT min(next_check_at) AS first FROM payment"
+UNSETTLED = "SELECT order_id, status FROM payment WHERE next_check_at IS NOT NULL"
+UNREAD = "SELECT count(*) AS unread FROM webhook WHERE handled_at IS NULL"
+
+OWED = """
+SELECT p.order_id FROM payment p
+WHERE p.payment_method LIKE '%virtual_account' AND p.status = 'completed' AND p.next_check_at IS NULL
+  AND p.refunded_amount < p.paid_amount
+  AND NOT EXISTS (SELECT 1 FROM purchase WHERE payment_id = p.id AND revoked_at IS NULL) ORDER BY p.id
+"""
+
+Row = Mapping[str, Any]
 
 
-class Watch:
-    """Reads the SQLite file beside the app, without the event loop."""
+class Eye(Protocol):
+    """Reads the database beside the app."""
+
+    async def read(self, query: str, *words: Any) -> Iterable[Any]: ...
+    async def close(self) -> None: ...
+
+
+class SqliteEye:
+    """Without the event loop."""
 
     def __init__(self, url: str) -> None:
         self.file = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         self.file.row_factory = sqlite3.Row
 
-    def close(self) -> None:
+    async def read(self, query: str, *words: Any) -> Iterable[Any]:
+        return self.file.execute(query.replace("$1", "?"), words)
+
+    async def close(self) -> None:
         self.file.close()
 
-    def next_check(self) -> str | None:
-        """When the reconciler has something to do, as it is written; None when all is settled."""
-        found: str | None = self.file.execute(NEXT).fetchone()[0]
+
+class PostgresEye:
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    async def read(self, query: str, *words: Any) -> Iterable[Any]:
+        found: Iterable[Any] = await self.connection.fetch(query, *words)
         return found
 
-    def unread(self) -> int:
-        count: int = self.file.execute(UNREAD).fetchone()[0]
-        return count
+    async def close(self) -> None:
+        await self.connection.close()
 
-    def unsettled(self) -> list[str]:
-        return [" ".join(row) for row in self.file.execute(UNSETTLED)]
 
-    def order(self, order_id: str, at_the_pg: Iterable[AtThePg]) -> list[str]:
-        """The rules that this order breaks."""
-        row = self.file.execute(ROW, (order_id,)).fetchone()
-        its = list(at_the_pg)
-        charged, refunded = sum(it.charged for it in its), sum(it.refunded for it in its)
+async def watch(url: str) -> "Watch":
+    if url.startswith("sqlite"):
+        return Watch(SqliteEye(url))
+    return Watch(PostgresEye(await asyncpg.connect(url)))
+
+
+class Watch:
+    def __init__(self, eye: Eye) -> None:
+        self.eye = eye
+
+    async def close(self) -> None:
+        await self.eye.close()
+
+    async def next_check(self) -> datetime | None:
+        """When the reconciler has something to do; None when all is settled."""
+        [row] = await self.eye.read(NEXT)
+        first: str | datetime | None = row["first"]
+        at = datetime.fromisoformat(first) if isinstance(first, str) else first  # SQLite keeps words
+        return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
+
+    async def unread(self) -> int:
+        [row] = await self.eye.read(UNREAD)
+        return int(row["unread"])
+
+    async def unsettled(self) -> list[str]:
+        return [f"{row['order_id']} {row['status']}" for row in await self.eye.read(UNSETTLED)]
+
+    async def owed(self) -> list[str]:
+        """Paid, at rest, and nothing to show for it."""
+        return [row["order_id"] for row in await self.eye.read(OWED)]
+
+    async def order(self, order_id: str, at_the_pg: list[tuple[int, int, int]]) -> list[str]:
+        """The rules that this order breaks. `at_the_pg`: won charged, given back, and how often, of each attempt."""
+        [row] = await self.eye.read(ROW, order_id)
+        charged, refunded, taken = (sum(its) for its in zip(*at_the_pg, strict=True)) if at_the_pg else (0, 0, 0)
         broken = [rule for rule, kept in self.rules(row, charged, refunded).items() if not kept]
-        if sum(it.confirms for it in its) > 1:
+        if taken > 1:
             broken.append("taken twice")
-        return broken + self.illegal(row)
+        return broken + self.illegal(row, await self.eye.read(EVENTS, row["id"]))
 
     @staticmethod
-    def rules(row: Any, charged: int, refunded: int) -> dict[str, bool]:
+    def rules(row: Row, charged: int, refunded: int) -> dict[str, bool]:
         settled_well = row["status"] in (Status.COMPLETED, Status.REFUNDED)
         return {
             "more given back than taken": refunded <= charged,
@@ -69,13 +121,18 @@ class Watch:
                 or row["status"] not in (Status.PENDING, Status.CONFIRMING, Status.WAITING, Status.IN_DOUBT)
             ),
             "completed, nothing opened, nothing going back": bool(
-                row["status"] != Status.COMPLETED or row["live"] or row["held"] == row["paid_amount"]
+                row["status"] != Status.COMPLETED
+                or row["live"]
+                or row["held"] == row["paid_amount"]
+                or row["payment_method"].endswith("virtual_account")  # it waits for an account to go back to
             ),
         }
 
-    def illegal(self, row: Any) -> list[str]:
+    @staticmethod
+    def illegal(row: Row, events: Iterable[Row]) -> list[str]:
         wrong, at = [], Status.PENDING.value
-        for kind, before, after in self.file.execute(EVENTS, (row["id"],)):
+        for event in events:
+            kind, before, after = event["kind"], event["before"], event["after"]
             legal = before == after or MOVES.get(kind, {}).get(Status(before)) == after
             if before != at or not legal:
                 wrong.append(f"illegal: {kind} {before} -> {after} at {at}")

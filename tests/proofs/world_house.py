@@ -1,12 +1,13 @@
 """The whole house in one process: our verbs, the pretend PG, the network between them, and one clock for both."""
 
 import asyncio
+import base64
 import contextlib
 import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,20 +24,25 @@ from sqlmodel import col, select
 import sandbox
 from app import gateways, payments
 from app.config import Settings, read_settings
-from app.db import PRAGMAS, Database
+from app.db import Database
 from app.models import Payment, Prompt, User
 from app.payments import Order
 from app.till import Till, find
 from sandbox.ledger import ledger
 from sandbox.toss import Toss, moves, refunds, window
+from sandbox.webhooks import Delivery
 from tests import story
-from tests.conftest import _tell_story
+from tests.conftest import CASHIERS, _tell_story
 from tests.postgres import create_database, drop_database, memory, postgres_server
+from tests.proofs.at_once import UNSAFE, at_once
+from tests.proofs.world_doors import SITE, Door, back_of, doors
 from tests.proofs.world_stage import Network, StagedDatabase
 
 BEGIN = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)  # a Monday, 10:00 in Korea
-PG = "http://pg/toss"
-BACK = "http://testserver/payments/{}/return"
+PG = f"{SITE}/toss"
+HOOKS = [f"http://us/webhooks/{name}" for name in ("toss", "portone", "portone_v1")]
+BACK = back_of("{}")
+WHSEC = "whsec_" + base64.b64encode(b"a secret between us and PortOne.").decode()
 
 
 @contextlib.contextmanager
@@ -95,6 +101,17 @@ def settings(url: str, pg: str = PG, **more: str) -> Settings:
     return read_settings(known | more)
 
 
+def every_pg(secret: str = WHSEC) -> dict[str, str]:
+    """The keys of the PGs beside Toss. PortOne signs its webhooks with `secret`."""
+    keys = {
+        "KAKAOPAY_SECRET_KEY": "SANDBOX0" * 5,
+        "KAKAOPAY_CID": "TC0ONETIME",
+        "KAKAOPAY_API_URL": f"{SITE}/kakaopay",
+        "PORTONE_WEBHOOK_SECRET": secret,
+    }
+    return keys | CASHIERS["portone"].keys(SITE) | CASHIERS["portone_v1"].keys(SITE)
+
+
 @dataclass
 class House:
     """What actors need. `patience` is below zero: whoever must wait for another's answer is told how it stands now."""
@@ -105,6 +122,7 @@ class House:
     network: Network
     clock: time_machine.Traveller
     settings: Settings
+    doors: Mapping[str, Door]
 
     async def people(self, buyers: int, prompts: int) -> None:
         await people(self.db, buyers)
@@ -116,8 +134,8 @@ class House:
     async def buyers(self) -> list[User]:
         return await people(self.db, 0)
 
-    async def order(self, user: User, prompt_id: int = story.PROMPT) -> Payment:
-        return await payments.start(self.till, user, Order(prompt_id, "card", user.name, user.phone))
+    async def order(self, user: User, prompt_id: int = story.PROMPT, method: str = "card") -> Payment:
+        return await payments.start(self.till, user, Order(prompt_id, method, user.name, user.phone))
 
     async def payment(self, order_id: str) -> Payment:
         async with self.db.read() as session:
@@ -125,7 +143,7 @@ class House:
 
     def open(self, payment: Payment, **changed: Any) -> str:
         """The buyer's browser opens the PG's window; answers the payment key."""
-        back = BACK.format(payment.order_id)
+        back = back_of(payment.order_id)
         request = {
             "clientKey": "test_ck_sandbox",
             "method": "CARD",
@@ -159,21 +177,21 @@ class House:
         refunds.cancel(self.toss, found, {"cancelReason": reason}, amount)
 
     def ledger(self) -> Mapping[str, Any]:
-        return ledger(self.toss.entries())
+        return ledger(self.toss.world.entries())
 
-    def webhooks(self) -> list[tuple[str, bytes]]:
-        """What the PG has to tell since the last time: order id and body, in its order."""
+    def letters(self) -> list[Delivery]:
+        """The webhooks that the PGs have to send since the last time, in their order."""
         outbox = self.toss.world.outbox
-        told = [(it.order_id, it.body.encode()) for it in outbox.waiting.values()]
+        told = list(outbox.waiting.values())
         outbox.clear()
         return told
 
     def calls(self, kind: str) -> int:
-        return sum(entry.calls.get(kind, 0) for entry in self.toss.entries())
+        return sum(entry.calls.get(kind, 0) for entry in self.toss.world.entries())
 
     def pass_time(self, seconds: float) -> None:
         self.clock.shift(seconds)
-        self.toss.sweep()
+        self.toss.world.sweep()
 
 
 async def people(db: Database, more: int) -> list[User]:
@@ -193,13 +211,15 @@ async def house(url: str, *, clock: time_machine.Traveller, patience: float = -1
     db = StagedDatabase(url)
     pg = sandbox.create_app()
     toss: Toss = pg.state.world.gateways["toss"]
-    toss.world.settings.toss_webhook_url = "http://us/webhooks/toss"
+    its = toss.world.settings
+    its.toss_webhook_url, its.portone_webhook_url, its.portone_v1_webhook_url = HOOKS
+    its.portone_webhook_secrets = [more.get("PORTONE_WEBHOOK_SECRET", WHSEC)]
     network = Network(pg)
     how = settings(url, **more)
     try:
         async with httpx.AsyncClient(transport=network, timeout=how.pg_timeout, trust_env=False) as client:
             till = Till(db, gateways.load(how, client), settle_after=how.settle_after, patience=patience)
-            yield House(db, till, toss, network, clock, how)
+            yield House(db, till, toss, network, clock, how, doors(toss.world))
     finally:
         await db.close()
 
@@ -212,6 +232,7 @@ def frozen(seed: int = 0, *, tick: bool = False) -> Iterator[time_machine.Travel
         time_machine.travel(BEGIN, tick=tick) as clock,
         patch.object(secrets, "choice", dice.choice),
         patch.object(secrets, "token_hex", lambda size=16: dice.randbytes(size).hex()),
+        patch.object(secrets, "randbelow", dice.randrange),
     ):
         yield clock
 
@@ -233,12 +254,29 @@ class _AtOnce:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """A SQLite that is quick and dies with the power, which no proof that uses it cuts."""
-    pragmas = (*(pragma for pragma in PRAGMAS if not pragma.startswith("synchronous")), "synchronous=OFF")
+    """A SQLite that is quick and dies with the power, which no proof that uses it cuts; a PostgreSQL as it is."""
     with (
-        patch("app.db.PRAGMAS", pragmas),
+        patch("app.db.PRAGMAS", UNSAFE),
         patch("aiosqlite.core.SimpleQueue", _AtOnce),
         patch("aiosqlite.core.Thread", lambda **_: SimpleNamespace(start=lambda: None)),
         patch("app.reconciler.AT_ONCE", 1),
+    ):
+        yield
+
+
+async def in_turn(*verbs: Awaitable[Any]) -> list[Any]:
+    """A pass of the reconciler asks one PG after the other: an act stands in one place."""
+    return [await verb for verb in verbs]
+
+
+@contextlib.contextmanager
+def one_at_a_time(engine: str) -> Iterator[None]:
+    """One seed decides every order of things, and no real second does: who gives up waiting is told to."""
+    timeless = SimpleNamespace(timeout=lambda _: contextlib.nullcontext())
+    with (
+        at_once() if engine == "sqlite" else contextlib.nullcontext(),
+        patch("app.reconciler.AT_ONCE", 1),
+        patch("app.gateways.asyncio", timeless),
+        patch("app.reconciler.asyncio", SimpleNamespace(gather=in_turn)),
     ):
         yield

@@ -18,7 +18,17 @@ from starlette.types import ASGIApp
 from app.db import Database
 
 SILENT = httpx.ReadTimeout("no answer")
-BUSY = {"code": "FORBIDDEN_CONSECUTIVE_REQUEST", "message": "반복적인 요청은 허용되지 않습니다."}
+BUSY: dict[str, tuple[int, dict[str, Any]]] = {
+    "toss": (403, {"code": "FORBIDDEN_CONSECUTIVE_REQUEST", "message": "반복적인 요청은 허용되지 않습니다."}),
+    "kakaopay": (400, {"error_code": -785, "error_message": "payment or cancel is requested twice!"}),
+    "portone": (429, {"type": "TOO_MANY_REQUESTS", "message": "요청이 너무 많습니다."}),
+    "portone_v1": (429, {"code": -1, "message": "요청이 너무 많습니다.", "response": None}),
+}
+CALLS = {  # the last word of an address -> what is asked for there, in one word for all PGs
+    **{word: word for word in ("confirm", "cancel", "transactions")},
+    **{"approve": "confirm", "ready": "start", "pre-register": "start", "prepare": "start"},
+    **{"close": "withdraw", "getToken": "login", "payments": "transactions"},
+}
 playing: ContextVar["Act | None"] = ContextVar("playing", default=None)
 
 
@@ -113,8 +123,8 @@ class Network(httpx.AsyncBaseTransport):
         self.slowness = 0.0  # real seconds that the PG thinks
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        kind = request.url.path.rpartition("/")[2]
-        call = kind if kind in ("confirm", "cancel", "transactions") else "find"
+        path = request.url.path
+        call = CALLS.get(path.rpartition("/")[2], "find")
         fate = await self.fate(f"{call}: before")
         request.extensions["sent"] = time.time()
         if fate == "late":
@@ -123,7 +133,8 @@ class Network(httpx.AsyncBaseTransport):
         if fate in ("late", "lost"):
             raise SILENT
         if fate == "busy":
-            return httpx.Response(403, json=BUSY)
+            status, answer = BUSY[path.split("/")[1]]
+            return httpx.Response(status, json=answer)
         self.calls += 1
         if self.slowness:
             await asyncio.sleep(self.slowness)
