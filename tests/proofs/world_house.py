@@ -7,7 +7,7 @@ import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -264,9 +264,13 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-async def in_turn(*verbs: Awaitable[Any]) -> list[Any]:
+async def in_turn(*verbs: Coroutine[Any, Any, Any]) -> list[Any]:
     """A pass of the reconciler asks one PG after the other: an act stands in one place."""
-    return [await verb for verb in verbs]
+    try:
+        return [await verb for verb in verbs]
+    finally:
+        for verb in verbs:  # those that it died before
+            verb.close()
 
 
 @contextlib.contextmanager
