@@ -108,8 +108,9 @@ async def keep_reconciling(till: Till, every: float) -> None:
     passes: set[asyncio.Task[list[Payment]]] = set()
     while True:
         try:
+            pause = await _pause(till, every)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(till.stir.wait(), await _pause(till, every))
+                await asyncio.wait_for(till.stir.wait(), pause)
             till.stir.clear()
             if len(passes) < PASSES:
                 passes.add(task := asyncio.create_task(reconcile(till)))

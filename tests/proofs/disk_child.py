@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import cycle, product
 from pathlib import Path
@@ -220,7 +221,12 @@ def run(engine: str, place: str, pg_url: str, long: bool) -> dict[str, Any]:
         till: Till = door.app_state["till"]
         points.watch(till.db)
         shop = Shop(door, Stage(till, Sandbox(pg_url), gates.outside(pg_url)), points, room)
-        room.let_go = lambda: shop.run(till.db.close)
+
+        async def alone(act: Callable[[], bool]) -> bool:
+            await till.db.close()
+            return act()
+
+        room.alone = lambda act: bool(shop.run(alone, act))
         play(shop, long)
     return {"counts": shop.counts, "wrong": shop.wrong, "room": type(room).__name__}
 

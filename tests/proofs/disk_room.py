@@ -20,8 +20,11 @@ class Room(ABC):
 
     kinds: tuple[str, ...]
     sudden: tuple[str, ...]
-    let_go: Callable[[], None]
-    """Closes the database's files; they open again by themselves."""
+    alone: Callable[[Callable[[], bool]], bool]
+    """Closes the database's files, and does this before anybody opens them again."""
+
+    def let_go(self) -> None:
+        self.alone(lambda: True)
 
     @abstractmethod
     def take(self, kind: str) -> None: ...
@@ -44,8 +47,7 @@ class SmallDisk(Room):
         if kind == "read-only":
             end = time.monotonic() + 30
             while time.monotonic() < end:  # a disk with open files cannot be; somebody opens them all the time
-                self.let_go()
-                if self.remount("ro"):
+                if self.alone(lambda: self.remount("ro")):
                     return
             raise TimeoutError("the disk cannot be made read-only")
         with contextlib.suppress(OSError), self.filler.open("ab", buffering=0) as filler:
