@@ -7,7 +7,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.conditions import P, attention, conditions
-from app.deposits import owed
+from app.deposits import EVER_OWED, owed
 from app.desk import Approval
 from app.filters import Filter
 from app.models import Status
@@ -15,8 +15,8 @@ from app.search import count_found
 
 MANY = 1000
 FOUND = 10_000
-WAITING = "waiting"
-ASKED = select(func.count()).select_from(Approval).where(col(Approval.decided_at).is_(None))
+ASKED = select(func.count()).select_from(Approval).where(col(Approval.decided_at).is_(None)).scalar_subquery()
+OWED = select(func.count()).select_from(EVER_OWED.subquery()).scalar_subquery()
 NARROWER = {
     "method": "payment_method = :method",
     "since": "created_at >= :since",
@@ -60,9 +60,9 @@ async def needing_attention(session: AsyncSession) -> dict[str, int]:
     And how many refunds wait: for a second person, or for the account that a deposit goes back to.
     """
     kinds = attention()
-    query = select(*(func.count().filter(needs).label(name) for name, needs in kinds.items()))
+    counted = (func.count().filter(needs).label(name) for name, needs in kinds.items())
+    query = select(*counted, ASKED.label("asked"), OWED.label("owed"))
     query = query.where(P.c.next_check_at.is_not(None)).with_hint(P, "INDEXED BY ix_payment_next_check_at", "sqlite")
-    connection = await session.connection()
-    row = (await connection.execute(query)).one()
-    asked: int = await connection.scalar(ASKED) or 0
-    return {name: getattr(row, name) for name in kinds} | {WAITING: asked + len(await owed(session))}
+    row = (await (await session.connection()).execute(query)).one()
+    waiting = row.asked + (len(await owed(session)) if row.owed else 0)
+    return {name: getattr(row, name) for name in kinds} | {"waiting": waiting}

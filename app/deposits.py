@@ -13,6 +13,8 @@ from app.gateways import Declined, InDoubt
 from app.models import Event, Payment, Purchase, Status
 from app.till import Refused, Till, find, owned
 
+EVER_OWED = select(Event.payment_id).where(col(Event.kind) == literal_column("'refund_owed'")).distinct()
+
 
 async def withdraw(till: Till, order_id: str, by: str) -> Payment:
     """The payment as it stands then: canceled; or whatever it has become, when the deposit was faster.
@@ -57,14 +59,11 @@ async def close_owned(till: Till, payment: Payment) -> Payment:
 
 async def owed(session: AsyncSession) -> Sequence[Payment]:
     """Paid in and not deliverable: an operator must ask the buyer for an account. The oldest first."""
-    told = select(Event.payment_id).where(col(Event.kind) == literal_column("'refund_owed'")).distinct()
-    ids = (await session.exec(told)).all()
-    if not ids:
-        return []
+    ever = (await session.exec(EVER_OWED)).all()
     query = (
         select(Payment)
         .outerjoin(Purchase, col(Purchase.payment_id) == col(Payment.id))
-        .where(col(Payment.id).in_(ids), col(Purchase.id).is_(None), col(Payment.status) == Status.COMPLETED)
+        .where(col(Payment.id).in_(ever), col(Payment.status) == Status.COMPLETED, col(Purchase.id).is_(None))
         .where(col(Payment.paid_amount) > col(Payment.refunded_amount))
     )
     return (await session.exec(query.order_by(col(Payment.id)))).all()

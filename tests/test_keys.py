@@ -185,6 +185,9 @@ def test_no_key_and_no_token_can_be_read_anywhere(house: House, eyes: Eyes, sand
     for path in ("/admin/payments", "/admin/payments.csv", "/api/admin/payments", "/admin/webhooks"):
         admin.get(path)
     eyes.look_into(house)
+    said = {exchange.verb for exchange in house.rows(select(Exchange)) if exchange.answer}
+    assert said == {"start", "confirm", "cancel", "find"}
+    assert any('id="answer-' in page for page in eyes.pages), "what the PGs answered was looked at, too"
 
     eyes.tokens.discard("")
     secret = {

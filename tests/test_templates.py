@@ -23,7 +23,7 @@ from tests.fragments import soup
 
 HERE = ROOT / "app" / "templates"
 NAMES = sorted(str(path.relative_to(HERE)) for path in HERE.rglob("*.html"))
-MACROS = {"_choice.html", "_field.html", "_status.html"}
+MACROS = {"_choice.html", "_field.html", "_filter.html", "_status.html"}
 FRAGMENTS = [name for name in NAMES if Path(name).name.startswith("_") and name not in MACROS]
 PAGES = [name for name in NAMES if not Path(name).name.startswith("_") and name != "layout.html"]
 SAMPLES = {"order_id": "A" * 24, "id": 1, "gateway": "toss"}

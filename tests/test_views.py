@@ -55,7 +55,7 @@ def test_one_s_own_name_gets_the_new_filter_and_another_s_is_left_alone(operator
 def test_a_view_is_thrown_away_by_who_saved_it_or_an_owner(viewer: Visitor, operator: Visitor, admin: Visitor) -> None:
     save(viewer, "내 것", "status=failed")
     save(operator, "남의 것", "status=failed")
-    page = assert_page(viewer.get("/admin/views"), "status=failed", "operator@example.com")
+    page = assert_page(viewer.get("/admin/views"), "결제 실패", "operator@example.com")
     (own,) = page.select("td form")
     (address,) = [str(form["action"]) for form in soup(operator.get("/admin/views").text).select("td form")]
     assert_notice(viewer.part("POST", address), "저장한 사람이나 소유자만", status=403)
@@ -63,6 +63,20 @@ def test_a_view_is_thrown_away_by_who_saved_it_or_an_owner(viewer: Visitor, oper
     assert admin.post(address).headers["location"] == "/admin/views"
     assert_page(admin.get("/admin/views"), "저장한 보기가 없습니다")
     assert not chips(admin.get("/admin/payments").text)
+
+
+@one_database
+def test_a_filter_is_told_as_people_say_it(admin: Visitor) -> None:
+    every = {
+        "status=completed&payment_method=card&gateway=toss": "결제 완료 · 카드·간편결제 · 토스페이먼츠",
+        "q=김&period=7d&sort=-amount": "‘김’ 검색 · 최근 7일 · 금액 큰 순",
+        "period=today&from=2026-03-01": "2026-03-01 – 지금",
+        "attention=stuck&amount_from=1000&amount_to=50000": "멈춘 결제 · ₩1,000 이상 · ₩50,000 이하",
+        "": "모든 결제",
+    }
+    for query, said in every.items():
+        assert_page(admin.get(f"/admin/payments/export?{query}"), f"조건 {said}")
+        assert_page(admin.get(f"/admin/bulk-refunds/matching?{query}"), said)
 
 
 @one_database
@@ -78,7 +92,7 @@ def test_what_cannot_be_saved_says_why_and_keeps_the_name(admin: Visitor, monkey
         assert sentence in answer.text
     assert not soup(admin.get("/admin/payments").text).select("#views form"), "nothing to save yet"
     without_a_script = admin.post(url, data={"view": "실패", "query": "status=failed"})
-    assert_page(without_a_script, "‘실패’ 보기를 저장했습니다", "status=failed")
+    assert_page(without_a_script, "‘실패’ 보기를 저장했습니다", "결제 실패")
     monkeypatch.setattr(views, "MOST", 1)
     full = admin.part("POST", url, data={"view": "또", "query": "status=failed"})
     assert_form_again(full, "view", "지워 주세요", status=409, view="또")

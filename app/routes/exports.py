@@ -35,7 +35,6 @@ async def new(request: Request) -> Response:
         request,
         "admin/exports/new.html",
         wanted=wanted,
-        said=exports.said(wanted),
         count=count,
         first=first,
         last=last,
