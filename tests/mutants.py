@@ -25,6 +25,7 @@ ONE_OF_EACH = ("ReplaceBinaryOperator_", "ReplaceComparisonOperator_", "ReplaceU
 LEFT_OUT = ("ReplaceBinaryOperator_BitOr", "core/RemoveDecorator", "ExceptionReplacer")
 
 Statement = ast.stmt | ast.excepthandler
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Mutant:
     function: str
     """Around it, with its class; "" when the line runs at import."""
     lines: range
-    """Of the statement."""
+    """Of the statement; of what runs at import, those of the whole function or file."""
 
     def __str__(self) -> str:
         return f"{self.file} {self.function}: {self.change}" if self.function else f"{self.file}: {self.change}"
@@ -70,10 +71,10 @@ def mutants(file: str) -> Iterator[Mutant]:
         if kind.arguments() or any(word in name for word in LEFT_OUT):
             continue
         operator = kind()
-        positions = [place for node in nodes for place in operator.mutation_positions(node)]
-        for number, ((line, _), _) in enumerate(positions):
+        positions = [(node, place) for node in nodes for place in operator.mutation_positions(node)]
+        for number, (node, ((line, _), _)) in enumerate(positions):
             sort = next((word for word in ONE_OF_EACH if word in name), f"{name} {number}")
-            if (place := f"{line} {sort}") in seen:
+            if (place := f"{line} {sort}") in seen or node.parent.type == "parameters":  # its `*` is no operator
                 continue
             changed = mutate_code(source, operator, number)
             if changed not in (None, source) and compiles(changed):
@@ -101,9 +102,13 @@ def changed_to(file: str, before: str, after: str) -> Mutant:
     number = int(hunk.split()[1].lstrip("-").split(",")[0])
     change = " → ".join(" ".join(line[1:].split()) for line in lines)
     *outer, inner = (node for node in statements(before) if first(node) <= number <= (node.end_lineno or number))
-    body: list[ast.stmt] = getattr(inner, "body", [])
-    end = body[0].lineno if body else (inner.end_lineno or number) + 1
-    return Mutant(file, after, number, change, function_of(outer), range(inner.lineno, end))
+    function = function_of(outer)
+    start, end = inner.lineno, (inner.end_lineno or number) + 1
+    if function and (body := getattr(inner, "body", None)):
+        end = body[0].lineno
+    elif not function and not isinstance(inner, Function):
+        start, end = 1, len(before.splitlines()) + 1
+    return Mutant(file, after, number, change, function, range(start, end))
 
 
 @cache
@@ -115,9 +120,9 @@ def statements(source: str) -> list[Statement]:
 def function_of(outer: Sequence[ast.AST]) -> str:
     names = []
     for node in outer:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.ClassDef | Function):
             names.append(node.name)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, Function):
             return ".".join(names)
     return ""
 

@@ -3,7 +3,7 @@
 One process imports everything and collects the tests, on SQLite. A first fork of it runs them all, to tell which
 execute which lines. Then each mutant (tests/mutants.py) has a fork of its own, where one of the tests of its line must
 fail, the quickest first. What runs at import is changed in a copy of the project instead.
-Writes docs/mutants.md: how many were killed, and every survivor with its reason (tests/mutation.toml).
+Survivors take longest: every test of their line has to pass. Writes docs/mutants.md: how many were killed, and every survivor with its reason (tests/mutation.toml).
 """
 
 import argparse
@@ -146,10 +146,8 @@ class Forks:
 
 
 def tests_of(mutant: Mutant, seconds: Mapping[str, float], lines: Mapping[str, Sequence[str]]) -> list[str]:
-    """The quickest first: those that execute its statement; all of them when it is not in a function."""
-    ran = set(seconds)
-    if mutant.function:
-        ran &= {test for line in mutant.lines for test in lines.get(str(line), ())}
+    """Those that execute its lines, the quickest first. Lines run at import belong to the test ""."""
+    ran = {test for line in mutant.lines for test in lines.get(str(line), ())} & set(seconds)
     return sorted(ran, key=lambda test: seconds[test])
 
 
