@@ -2,8 +2,9 @@
 
 One process imports everything and collects the tests, on SQLite. A first fork of it runs them all, to tell which
 execute which lines. Then each mutant (tests/mutants.py) has a fork of its own, where one of the tests of its line must
-fail, the quickest first. What runs at import is changed in a copy of the project instead.
-Survivors take longest: every test of their line has to pass. Writes docs/mutants.md: how many were killed, and every survivor with its reason (tests/mutation.toml).
+fail, the quickest first; to survive, all of them have to pass. What runs at import is changed in a copy of the project.
+Writes docs/mutants.md: how many were killed, and every survivor with its reason (tests/mutation.toml).
+`--go-on` takes up an interrupted run of the same code. After a new test, delete test-output/mutants-watched.json first.
 """
 
 import argparse
