@@ -38,8 +38,9 @@ TESTS = (
     *("tests/test_sweep.py", "tests/test_api.py", "tests/test_bulk.py", "tests/test_record.py"),
     *("tests/test_methods.py", "tests/test_guard.py", "tests/proofs/test_model.py"),
 )
+WHY: dict[str, str] = tomllib.loads(REASONS.read_text("utf-8"))
 PYTEST = (
-    *("-x", "-q", "-s", "-k", "not postgresql", "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-x", "-q", "-s", "--tb=no", "-k", "not postgresql", "-p", "no:cacheprovider", "-p", "no:xdist"),
     *("-o", "timeout=30", "-o", "timeout_method=thread"),  # a mutant that never ends is dead, too
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # we have imported some of them already
     *("-W", "ignore::pytest.PytestUnhandledThreadExceptionWarning"),  # of a busy machine, not of the mutant
@@ -90,7 +91,7 @@ class Forks:
         for mutant in self.chosen:
             tests = tests_of(mutant, watched["seconds"], watched["lines"][mutant.file])
             self.wait(self.at_once - 1)
-            if not tests:
+            if not tests or str(mutant) in WHY:  # who has a reason to survive need not prove it again
                 self.tell(mutant, None)
             elif mutant.key not in self.killed and self.fork(mutant):
                 if not mutant.function:
@@ -153,7 +154,6 @@ def tests_of(mutant: Mutant, seconds: Mapping[str, float], lines: Mapping[str, S
 
 
 def page(tried: Sequence[Mutant], of: int, survivors: Sequence[Mutant], seed: int, seconds: float) -> str:
-    reasons = tomllib.loads(REASONS.read_text("utf-8")) if REASONS.exists() else {}
     killed = len(tried) - len(survivors)
     files, alive = Counter(mutant.file for mutant in tried), Counter(mutant.file for mutant in survivors)
     lines = [
@@ -175,7 +175,7 @@ def page(tried: Sequence[Mutant], of: int, survivors: Sequence[Mutant], seed: in
     ]
     for mutant in sorted(survivors, key=str):
         told = str(mutant).replace("|", "\\|")
-        lines.append(f"| `{told}` | {reasons.get(str(mutant), '아직 없음')} |")
+        lines.append(f"| `{told}` | {WHY.get(str(mutant), '아직 없음')} |")
     return "\n".join([*lines, ""])
 
 
