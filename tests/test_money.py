@@ -102,6 +102,18 @@ def test_a_browser_that_brings_another_amount_is_refused_before_the_pg_is_asked(
     assert buyer.get(checkout.back).status_code == 303, "the honest return still works"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_id_longer_than_any_pg_s_is_refused_before_the_pg_is_asked(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    longest = checkout.back.replace(checkout.payment_key, "x" * 200)
+    assert_page(buyer.get(longest + "&paymentKey=" + "x" * 201), "거래번호가 올바르지 않습니다", status=400)
+    assert house.payment(checkout.order_id).status == "pending"
+    assert buyer.get(longest).status_code == 303
+    assert house.payment(checkout.order_id).status == "failed", "the PG was asked, and does not know it"
+
+
 def test_a_window_opened_with_another_amount_unlocks_nothing(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:

@@ -317,6 +317,18 @@ def test_a_not_now_to_a_repeat_is_no_answer_to_the_first(
     assert cashier.refund(admin, checkout, amount="3000").status_code == 409
 
 
+@pytest.mark.parametrize(("code", "status"), [("NOT_AVAILABLE_BANK", "in_doubt"), ("REJECT_CARD_COMPANY", "failed")])
+def test_a_repeated_confirm_believes_a_no_and_not_a_not_now(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, code: str, status: str
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "reset", when="before")
+    buyer.get(checkout.back)
+    sandbox.fault("confirm", "code", code=code)
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert house.payment(checkout.order_id).status == status
+
+
 def test_a_refund_that_the_console_overtook_ends_and_the_books_agree(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.clock import now
 from app.config import Settings, read_settings
 from app.reconciler import reconcile
 from app.sweep import sweep
+from app.till import BREATH, find
 from tests.conftest import House, PortOneCashier, Visitor
 from tests.fragments import assert_page, assert_row_redrawn
 from tests.sandboxes import Sandbox, steps_of
@@ -104,7 +107,6 @@ async def _due(house: House) -> None:
     """Its time has come."""
     from sqlalchemy import update
 
-    from app.clock import now
     from app.models import Payment
 
     async with house.till.db.write() as session:
@@ -159,6 +161,26 @@ def test_a_closed_window_is_asked_about_before_it_is_believed(
     lied = cashier.authenticate(buyer)
     buyer.get(f"{lied.path}/return?paymentId={lied.order_id}&code=FAILURE_TYPE_PG&pgCode=PAY_PROCESS_CANCELED")
     assert house.payment(lied.order_id).status == "completed", "it was paid, whatever the browser says"
+
+
+def test_a_closed_window_is_asked_about_once_a_breath(
+    house: House, buyer: Visitor, cashier: PortOneCashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer, button="close")
+    for _ in range(2):
+        buyer.get(checkout.back)
+    assert cashier.confirm_calls(checkout) == 1
+
+    async def breathe(session: AsyncSession) -> None:
+        (await find(session, checkout.order_id)).checked_at = now() - BREATH
+
+    house.change(breathe)
+    cashier.fault("find", "reset")
+    buyer.get(checkout.back)
+    assert cashier.confirm_calls(checkout) == 2
+    due = house.payment(checkout.order_id).next_check_at
+    assert due, "money may have moved: the reconciler asks again"
+    assert due > now(), "in its own time"
 
 
 def test_a_browser_that_names_its_own_price_opens_no_window(
