@@ -41,7 +41,7 @@ TESTS = (
 WHY: dict[str, str] = tomllib.loads(REASONS.read_text("utf-8"))
 PYTEST = (
     *("-x", "-q", "-s", "--tb=no", "-k", "not postgresql", "-p", "no:cacheprovider", "-p", "no:xdist"),
-    *("-o", "timeout=30", "-o", "timeout_method=thread"),  # a mutant that never ends is dead, too
+    *("-o", "timeout=90", "-o", "timeout_method=thread"),  # a mutant that never ends is dead, too
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # we have imported some of them already
     *("-W", "ignore::pytest.PytestUnhandledThreadExceptionWarning"),  # of a busy machine, not of the mutant
 )
