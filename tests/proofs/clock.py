@@ -26,7 +26,7 @@ from tests.proofs.report import Report
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
 SHORT = [*list(TOSS)[::3], *list(OTHERS)[::12]]
-STRIDE = {False: 17, True: 2}  # every so many points: what one engine leaves out, the next one plays
+STRIDE = {False: 29, True: 2}  # every so many points: what one engine leaves out, the next one plays
 PASSES = 12
 Say = Callable[[str], None]
 
