@@ -33,7 +33,7 @@ KILLED, WATCHED = (ROOT / "test-output" / f"mutants-{name}.json" for name in ("k
 TESTS = (
     *("tests/test_models.py", "tests/gateways/test_toss.py", "tests/gateways/test_toss_codes.py"),
     *("tests/gateways/test_virtual_accounts.py", "tests/gateways/test_portone_house.py"),
-    *("tests/gateways/test_kakaopay.py", "tests/test_settlement.py", "tests/test_money.py"),
+    *("tests/gateways/test_kakaopay.py", "tests/test_settlement.py", "tests/test_locks.py", "tests/test_money.py"),
     *("tests/test_deposits.py", "tests/test_kakaopay.py", "tests/test_inbox.py", "tests/test_checkout.py"),
     *("tests/test_sweep.py", "tests/test_api.py", "tests/test_bulk.py", "tests/test_record.py"),
     *("tests/test_methods.py", "tests/test_guard.py", "tests/proofs/test_model.py"),

@@ -1,13 +1,16 @@
 """Don't know is a state with a way out, and what we cannot deliver is given back."""
 
+from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import patch
+from urllib.parse import parse_qsl
 
 import anyio
 import pytest
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import receipts, reconciler, refunds, settlement
+from app import payments, receipts, reconciler, refunds, settlement
 from app.clock import now
 from app.gateways import Cancellation, Receipt
 from app.gateways.toss import Toss
@@ -327,6 +330,44 @@ def test_a_repeated_confirm_believes_a_no_and_not_a_not_now(
     sandbox.fault("confirm", "code", code=code)
     house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
     assert house.payment(checkout.order_id).status == status
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_first_confirm_believes_a_not_now_too(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    sandbox.fault("confirm", "code", code="NOT_AVAILABLE_BANK")
+    buyer.get(checkout.back)
+    assert house.payment(checkout.order_id).status == "failed", "nothing else was asked that could still be on its way"
+
+
+@pytest.mark.parametrize(
+    ("database_url", "at"), [("sqlite", "toss"), ("sqlite", "kakaopay"), ("sqlite", "portone_confirm")], indirect=True
+)
+def test_who_dies_while_the_pg_is_asked_leaves_a_row_that_waits_for_its_answer(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    gateway = house.till.gateways[cashier.pg]
+    before = now()
+    assert (house.payment(checkout.order_id).next_check_at or before) > before, "the buyer has time to pay"
+
+    async def die(_payment: Payment) -> Receipt:
+        raise RuntimeError("the process dies")
+
+    handed = gateway.handed(dict(parse_qsl(checkout.back.partition("?")[2])))
+    brought = [replace(handed, token=None), handed] if cashier.confirm == "confirm" and cashier.pg == "portone" else []
+    for words in brought or [handed]:
+        set_to(house, checkout.order_id, awaiting_answer=False, next_check_at=before)
+        with patch.object(type(gateway), "confirm", lambda _, payment: die(payment)), pytest.raises(RuntimeError):
+            house.run(payments.confirm, house.till, checkout.order_id, words)
+        payment = house.payment(checkout.order_id)
+        assert payment.awaiting_answer
+        assert payment.next_check_at
+        assert payment.next_check_at > before + timedelta(seconds=house.till.settle_after - 1)
+        if payment.status == "confirming":  # asked in vain without the token
+            set_to(house, checkout.order_id, status=Status.IN_DOUBT)
 
 
 def test_a_refund_that_the_console_overtook_ends_and_the_books_agree(
