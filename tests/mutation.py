@@ -1,4 +1,4 @@
-"""Is every line of the money core held by a test? `python -m tests.mutation [--sample N] [--seed S] [--only FILE]`.
+"""Is every line of the money core held by a test? `python -m tests.mutation [--sample N] [--seed S] [--only FILE…]`.
 
 One process imports everything and collects the tests, on SQLite. A first fork of it runs them all, to tell which
 execute which lines. Then each mutant (tests/mutants.py) has a fork of its own, where one of the tests of its line must
@@ -183,7 +183,7 @@ def main() -> int:
     words = argparse.ArgumentParser(prog="python -m tests.mutation")
     words.add_argument("--sample", type=int, default=0, help="so many, drawn by the seed; all when it is 0")
     words.add_argument("--seed", type=int, default=1)
-    words.add_argument("--only", choices=CORE, default=None)
+    words.add_argument("--only", choices=CORE, nargs="+", default=CORE)
     words.add_argument("--at-once", type=int, default=2)
     words.add_argument("--go-on", action="store_true", help="with an interrupted run, of the same code")
     given = words.parse_args()
@@ -191,7 +191,7 @@ def main() -> int:
     if not given.go_on:
         KILLED.unlink(missing_ok=True)
         WATCHED.unlink(missing_ok=True)
-    everything = [mutant for file in CORE if given.only in (None, file) for mutant in mutants(file)]
+    everything = [mutant for file in CORE if file in given.only for mutant in mutants(file)]
     chosen = random.Random(given.seed).sample(everything, given.sample) if given.sample else everything
     killed = json.loads(KILLED.read_text()) if KILLED.exists() else {}
     began, mother = time.monotonic(), os.getpid()
