@@ -201,7 +201,11 @@ def at_another(at: str) -> Mapping[str, Scene]:
 
 OTHERS = {name: scene for at in gates.WAYS if at != "toss" for name, scene in at_another(at).items()}
 SCENES = {**TOSS, **OTHERS}
-SHORT = (*TOSS, *(f"{at}, refund of a part" for at in gates.WAYS if at != "toss"))
+SHORT = (
+    *("confirm", "refund of a part", "give back, owned already", "webhook"),
+    *("reconcile, charged in doubt", "reconcile, refunded in doubt"),
+    *(f"{at}, refund of a part" for at in gates.WAYS if at != "toss"),
+)
 HELPERS: Mapping[str, Step] = {"reconciler": reconcile, "buyer": reopen}
 
 

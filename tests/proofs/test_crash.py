@@ -12,7 +12,7 @@ def test_a_process_that_dies_anywhere_loses_nothing_and_takes_nothing_twice(
     monkeypatch.setenv("TEST_DATABASE_URL", postgres)
     report = crash.run(seed=1, long=False)
     assert report.wrong == {}
-    assert report.counts["sqlite crash points"] > 100
+    assert report.counts["sqlite crash points"] >= 100
     for (engine, _), stride in crash.STRIDE.items():
         visited, of = report.counts[f"{engine} points visited"], report.counts[f"{engine} crash points"]
         assert visited * stride >= of - stride + 1
