@@ -140,7 +140,8 @@ async def send(till: Till, payment: Payment, entry: Refund, *, repeat: bool = Fa
         left = payment.remaining + entry.amount
         receipt = await gateway.cancel(payment, entry, left, account_of(till, payment, entry))
     except Declined as no:
-        stays_owed = no.why != "declined" and (repeat or entry.key == UNDELIVERABLE)
+        # What cannot be delivered must not be kept: after a no, the book says what there is to give back (`settle`).
+        stays_owed = entry.key == UNDELIVERABLE or (repeat and no.why != "declined")
         if stays_owed:
             return await _close(till, payment, entry, RefundStatus.IN_DOUBT, code=no.code, bound=True)
         shown = await _shown(till, gateway, payment, entry) if entry.attempt else None
