@@ -134,7 +134,6 @@ def _looking_around(page: Page) -> Iterator[str]:
     yield "admin table, narrowed, at its end, saved as a view"
     page.get_by_role("link", name="보기 정리").click()
     expect_heading(page, "저장한 보기")
-    page.wait_for_load_state()
     yield "admin views"
     page.goto("/admin")
     page.get_by_text("표로 보기").click()
@@ -167,13 +166,11 @@ def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
     page.keyboard.press("Escape")
     page.get_by_role("button", name="일괄 환불 미리 보기").click()
     expect_heading(page, "일괄 환불")
-    page.wait_for_load_state()  # the heading may be there before the stylesheet
     yield "admin bulk refund"
     page.get_by_label("환불 사유").fill("오류")
     page.get_by_role("button", name="환불하기").click()
     expect(page.get_by_text("1건 중 1건")).to_be_visible()
     expect(page.get_by_text("환불 완료").first).to_be_visible()
-    page.wait_for_load_state()
     yield "admin bulk refund, done"
     page.goto("/admin/bulk-refunds")
     yield "admin bulk refunds"
@@ -211,6 +208,7 @@ def test_no_page_shuts_anybody_out_or_scrolls_sideways(open_browser: Open, shop:
         scheme = SCHEMES[number % 2]
         page.emulate_media(color_scheme=scheme)
         page.evaluate(AXE)
+        page.wait_for_function("document.styleSheets.length")  # words may be there before the stylesheet
         page.evaluate("document.getAnimations().forEach(animation => animation.cancel())")  # nothing half faded in
         found += [f"{name}, {scheme}: {problem}" for problem in _problems(page)]
         page.set_viewport_size(NARROW)
