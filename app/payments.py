@@ -100,18 +100,20 @@ async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect
         circuit.answered()
         raise Refused(no.code, gateway.sentence(no.code), 402) from no
     circuit.answered()
-    await _keep_window(till, payment.order_id, step)
+    if step.transaction_id or step.until or gateway.charges_in_window:
+        await _keep_window(till, payment.order_id, step)
     return step
 
 
 async def _keep_window(till: Till, order_id: str, step: Redirect | Window) -> None:
-    """What the PG calls this payment, before the browser can come back from there."""
-    if step.transaction_id is None and step.until is None:
-        return
+    """What the PG calls this payment, before the browser can come back from there.
+
+    Raises Refused: while the PG was asked the payment has ended, and in a window of it money would move unheard.
+    """
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         if payment.status != Status.PENDING:
-            return
+            raise Refused("ALREADY_OVER", "그 사이 끝난 주문입니다. 구매 내역을 확인하고 다시 주문해 주세요.")
         payment.pg_transaction_id = step.transaction_id or payment.pg_transaction_id
         if step.until:
             payment.pg_window = asdict(step) | {"until": step.until.isoformat()}

@@ -284,7 +284,7 @@ async def _owe_less(till: Till, payment: Payment, entry: Refund, left: int) -> P
         entry = await session.get_one(Refund, entry.id)
         if entry.status in OPEN and left < entry.amount:
             payment.refunded_amount -= entry.amount - left
-            entry.amount = left
+            entry.amount, entry.attempt = left, entry.attempt + 1  # another amount is another request
     return payment
 
 

@@ -215,6 +215,37 @@ def test_the_permission_to_take_money_is_shown_to_nobody(
     assert token not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("app"))
 
 
+def console_cancels(house: House, sandbox: Sandbox, checkout: Checkout, amount: int) -> None:
+    sandbox.http.post(
+        "/kakaopay/online/v1/payment/cancel",
+        headers={"authorization": f"SECRET_KEY {house.settings.kakaopay_secret_key}"},
+        json={"cid": "TC0ONETIME", "tid": checkout.payment_key, "cancel_amount": amount, "cancel_tax_free_amount": 0},
+    ).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    "console", [[501], [1500, 1500]]
+)  # which leave ₩1 of VAT less, and more, than what is left has
+@pytest.mark.parametrize("parts", [[""], ["1500", "2001", ""]])
+def test_what_the_console_left_goes_back_to_the_last_won_of_its_vat(
+    house: House,
+    buyer: Visitor,
+    admin: Visitor,
+    kakao: KakaoCashier,
+    sandbox: Sandbox,
+    console: list[int],
+    parts: list[str],
+) -> None:
+    checkout = kakao.buy(buyer)
+    for amount in console:
+        console_cancels(house, sandbox, checkout, amount)
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    for part in parts:
+        kakao.refund(admin, checkout, amount=part)
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+    assert house.payment(checkout.order_id).status == "refunded"
+
+
 def swept(house: House) -> Any:
     return house.run(sweep, house.till, now() - timedelta(hours=1), now() + timedelta(minutes=1))
 
@@ -227,11 +258,7 @@ def test_the_sweep_asks_about_each_of_our_rows(
     kakao.order(member, story.DISCOUNTED)
     assert (swept(house).orders, swept(house).differences) == (4, [])
 
-    sandbox.http.post(
-        "/kakaopay/online/v1/payment/cancel",
-        headers={"authorization": f"SECRET_KEY {house.settings.kakaopay_secret_key}"},
-        json={"cid": "TC0ONETIME", "tid": partly.payment_key, "cancel_amount": 500, "cancel_tax_free_amount": 0},
-    ).raise_for_status()
+    console_cancels(house, sandbox, partly, 500)
     kakao.fault("confirm", "reset", when="after")
     buyer.get(forgotten.back)
     found = swept(house)

@@ -1,5 +1,6 @@
 """Don't know is a state with a way out, and what we cannot deliver is given back."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import patch
@@ -17,7 +18,7 @@ from app.gateways.toss import Toss
 from app.models import CHECK_AFTER, Payment, Purchase, Status
 from app.till import find
 from tests import story
-from tests.conftest import Cashier, House, Visitor
+from tests.conftest import Cashier, Checkout, House, Visitor
 from tests.fragments import assert_page
 from tests.sandboxes import Sandbox
 
@@ -157,6 +158,46 @@ def test_money_for_an_order_canceled_here_is_given_back(house: House, buyer: Vis
     assert [refund.reason for refund in house.refunds(checkout.order_id)] == ["취소한 주문이라 자동 환불"]
 
 
+@pytest.fixture
+def undeliverable(house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> Callable[..., Checkout]:
+    """Paid for a prompt that they own by now, and the request to give it back goes wrong as told."""
+
+    def pay(kind: str, **more: object) -> Checkout:
+        first, second = cashier.authenticate(buyer), cashier.authenticate(buyer)
+        buyer.get(first.back)
+        sandbox.fault("cancel", kind, **more)
+        set_to(house, second.order_id, status=Status.CONFIRMING, pg_transaction_id=second.payment_key)
+        house.run(payments.ask_to_confirm, house.till, house.payment(second.order_id), "reconciler")
+        assert [(owed.amount, owed.status) for owed in house.refunds(second.order_id)] == [(10_000, "in_doubt")]
+        return second
+
+    return pay
+
+
+def test_a_no_of_the_pg_does_not_let_us_keep_what_we_cannot_deliver(
+    house: House, undeliverable: Callable[..., Checkout], sandbox: Sandbox
+) -> None:
+    checkout = undeliverable("code", code="NOT_CANCELABLE_PAYMENT")
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert [owed.status for owed in house.refunds(checkout.order_id)] == ["done"]
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+
+
+def test_what_the_console_left_of_it_is_asked_for_with_a_key_of_its_own(
+    house: House, undeliverable: Callable[..., Checkout], sandbox: Sandbox
+) -> None:
+    """The request for the whole may still be on its way: the PG would hold the second for a repeat of it."""
+    checkout = undeliverable("reset", when="before")
+    [whole] = house.refunds(checkout.order_id)
+    console_cancels(sandbox, checkout, 4_000)
+    for _ in range(2):
+        house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    rest, console = house.refunds(checkout.order_id)
+    assert [(entry.amount, entry.status) for entry in (rest, console)] == [(6_000, "done"), (4_000, "done")]
+    assert rest.pg_key != whole.pg_key
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+
+
 def test_money_for_a_prompt_they_own_is_given_back_and_the_timeline_says_why(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
 ) -> None:
@@ -184,18 +225,24 @@ def test_a_late_event_never_downgrades_settled_money(house: House, buyer: Visito
     assert_page(buyer.get(checkout.path), story.BODY)
 
 
+def console_cancels(sandbox: Sandbox, checkout: Checkout, amount: int) -> None:
+    sandbox.http.post(
+        f"/toss/v1/payments/{checkout.payment_key}/cancel",
+        auth=("test_sk_sandbox", ""),
+        json={"cancelReason": "콘솔", "cancelAmount": amount},
+    ).raise_for_status()
+
+
 def test_what_the_pg_gave_back_in_its_own_console_becomes_our_refund(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     checkout = cashier.buy(buyer)
-    auth = ("test_sk_sandbox", "")
-    url = f"/toss/v1/payments/{checkout.payment_key}/cancel"
-    sandbox.http.post(url, auth=auth, json={"cancelReason": "콘솔", "cancelAmount": 4000}).raise_for_status()
+    console_cancels(sandbox, checkout, 4_000)
     house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
     house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
     assert [(refund.amount, refund.reason) for refund in house.refunds(checkout.order_id)] == [(4000, "PG에서 취소됨")]
 
-    sandbox.http.post(url, auth=auth, json={"cancelReason": "콘솔"}).raise_for_status()
+    console_cancels(sandbox, checkout, 6_000)
     house.run(settlement.settle, house.till, checkout.order_id, admin_email := story.ADMIN)
     assert house.payment(checkout.order_id).status == "refunded"
     assert house.refunds(checkout.order_id)[-1].requested_by == admin_email

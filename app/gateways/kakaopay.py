@@ -164,18 +164,26 @@ class KakaoPay(Gateway):
     async def cancel(
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
     ) -> Receipt:
-        """§8. What is `left` is KakaoPay's only guard against giving back twice. The VATs of the parts add up."""
+        """§8. What is `left` is KakaoPay's only guard against giving back twice."""
+        return await self._give_back(payment, refund.amount, left, vat(left))
+
+    async def _give_back(self, payment: Payment, amount: int, left: int, vat_left: int) -> Receipt:
+        """The VATs of the parts add up to `vat_left`, which a cancellation in KakaoPay's own console rounds its way."""
         asked = {
             "tid": payment.pg_transaction_id,
-            "cancel_amount": refund.amount,
+            "cancel_amount": amount,
             "cancel_tax_free_amount": 0,
-            "cancel_vat_amount": vat(left) - vat(left - refund.amount),
+            "cancel_vat_amount": max(0, vat_left - vat(left - amount)),
             "cancel_available_amount": left,
         }
         try:
             answer = await self._ask("cancel", asked)
         except No as no:
-            return await self._given_back_after_all(payment, left, no)
+            order = await self._order(payment)
+            found, theirs = self._receipt(payment, order), vat_still_in(order)
+            if theirs not in (None, vat_left) and found.left == left:
+                return await self._give_back(payment, amount, left, theirs)
+            return self._given_back_after_all(found, left, no)
         try:
             given = Cancellation(answer["aid"], won(answer["approved_cancel_amount"]["total"]))
             alone = won(answer["canceled_amount"]["total"]) == given.amount
@@ -183,9 +191,8 @@ class KakaoPay(Gateway):
             raise InDoubt(*UNREADABLE) from error
         return self._receipt(payment, answer, given) if alone else await self.find(payment, given)
 
-    async def _given_back_after_all(self, payment: Payment, left: int, no: No) -> Receipt:
+    def _given_back_after_all(self, found: Receipt, left: int, no: No) -> Receipt:
         """§11. Less is left there than in our books: this refund was made before, or another one elsewhere."""
-        found = await self.find(payment)
         if found.left < left and found.status in ("paid", "canceled"):
             return found
         if no.code not in REFUSED or no.name in UNKNOWN:
@@ -194,17 +201,19 @@ class KakaoPay(Gateway):
         raise Declined(no.name, "카카오페이가 환불하지 않았습니다.", why) from no
 
     async def find(self, payment: Payment, given: Cancellation | None = None) -> Receipt:
-        """§7. Without a tid no page was ever opened. `given`: a cancellation that we know of already."""
-        absent = Receipt(status="absent", order_id=payment.order_id)
+        """§7. `given`: a cancellation that we know of already."""
+        return self._receipt(payment, await self._order(payment), given)
+
+    async def _order(self, payment: Payment) -> dict[str, Any] | None:
+        """None: KakaoPay has no such payment. Without a tid no page was ever opened."""
         if not payment.pg_transaction_id:
-            return absent
+            return None
         try:
-            answer = await self._ask("order", {"tid": payment.pg_transaction_id}, glance(payment))
+            return await self._ask("order", {"tid": payment.pg_transaction_id}, glance(payment))
         except No as no:
             if no.code == "-721":
-                return absent
+                return None
             raise InDoubt(no.name, "order") from no
-        return self._receipt(payment, answer, given)
 
     def hear(self, headers: Mapping[str, str], body: bytes) -> Heard | None:
         """§11: KakaoPay tells nothing by itself."""
@@ -237,8 +246,10 @@ class KakaoPay(Gateway):
                 raise InDoubt(str(code), "판매자 설정")  # §11: the state is kept
         raise No(str(code), reason if re.fullmatch("[A-Z0-9_]{1,64}", reason) else "")
 
-    def _receipt(self, payment: Payment, answer: dict[str, Any], given: Cancellation | None = None) -> Receipt:
+    def _receipt(self, payment: Payment, answer: dict[str, Any] | None, given: Cancellation | None = None) -> Receipt:
         """§6-§8; before a payment hardly a field is certain to be there (§13). Raises InDoubt."""
+        if answer is None:
+            return Receipt(status="absent", order_id=payment.order_id)
         try:
             standing = self._standing(payment, answer)
             took = standing in ("paid", "canceled")
@@ -283,6 +294,14 @@ def canceled(answer: dict[str, Any], given: Cancellation | None) -> tuple[Cancel
     if rest or len(unsaid) > 1:
         raise ValueError(f"canceled {total}, but {amounts}")
     return tuple(Cancellation(aid, amount) for aid, amount in amounts.items() if amount)
+
+
+def vat_still_in(order: dict[str, Any] | None) -> int | None:
+    """§7: whole won of VAT in what can still be given back; None when KakaoPay does not say."""
+    try:
+        return won((order or {})["cancel_available_amount"]["vat"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def user_of(payment: Payment) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app import payments
 from app.clock import now
 from app.config import Settings, read_settings
 from app.reconciler import reconcile
 from app.sweep import sweep
-from app.till import BREATH, find
+from app.till import BREATH, Refused, find
 from tests.conftest import House, PortOneCashier, Visitor
 from tests.fragments import assert_page, assert_row_redrawn
 from tests.sandboxes import Sandbox, steps_of
@@ -190,6 +191,19 @@ def test_a_browser_that_names_its_own_price_opens_no_window(
     request = steps_of(buyer.get(f"{checkout.path}/window").text)[0][1]
     answer = sandbox.http.post("/portone/_open", json=request | {"totalAmount": 100})
     assert answer.json()["code"] == "AmountNotEqualToPredefined"
+
+
+def test_no_window_opens_for_an_order_that_ended_while_the_pg_was_asked(
+    house: House, buyer: Visitor, cashier: PortOneCashier
+) -> None:
+    """In it money would move, and with the browser and the webhook lost nobody would look."""
+    checkout = cashier.order(buyer)
+    as_read = house.payment(checkout.order_id)
+    as_read.pg_window = None
+    buyer.get(f"{checkout.path}/return?paymentId={checkout.order_id}&code=FAILURE_TYPE_PG")
+    assert house.payment(checkout.order_id).status != "pending"
+    with pytest.raises(Refused, match="그 사이 끝난 주문입니다"):
+        house.run(payments.open_window, house.till, as_read, "http://testserver/back")
 
 
 def test_a_virtual_account_is_delivered_when_the_deposit_arrives(
