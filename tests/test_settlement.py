@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl
 
@@ -162,7 +163,7 @@ def test_money_for_an_order_canceled_here_is_given_back(house: House, buyer: Vis
 def undeliverable(house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> Callable[..., Checkout]:
     """Paid for a prompt that they own by now, and the request to give it back goes wrong as told."""
 
-    def pay(kind: str, **more: object) -> Checkout:
+    def pay(kind: str, **more: Any) -> Checkout:
         first, second = cashier.authenticate(buyer), cashier.authenticate(buyer)
         buyer.get(first.back)
         sandbox.fault("cancel", kind, **more)
