@@ -1,11 +1,14 @@
 """The engine, and the places where SQLite and PostgreSQL differ."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import aiosqlite
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
@@ -41,6 +44,41 @@ class Hinting(SQLiteCompiler):
         return text
 
 
+class OneTrip(aiosqlite.Connection):
+    """A question and all its rows in one trip to the connection's thread.
+
+    aiosqlite's own makes four, to open, ask, fetch and close: most of what a question costs. Nothing is left to close
+    here: a question that was read to its end, or has failed, holds nothing of the database.
+    """
+
+    def cursor(self) -> Any:
+        return Answered(self, self._conn.cursor())
+
+
+class Answered(aiosqlite.Cursor):
+    """All rows are here at once, and SQLAlchemy asks for all of them; nothing streams."""
+
+    _rows: Sequence[Any] = ()
+
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> Self:
+        ask: Any = self._conn
+        self._rows = await ask._execute(_ask, self._cursor, sql, parameters or ())
+        return self
+
+    async def fetchall(self) -> Sequence[Any]:
+        return self._rows
+
+    async def fetchmany(self, size: int | None = None) -> Sequence[Any]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        pass
+
+
+def _ask(cursor: sqlite3.Cursor, operation: str, parameters: Any) -> list[Any]:
+    return cursor.execute(operation, parameters).fetchall()
+
+
 class Database:
     """Reads and writes go through two engines on SQLite: all its writers queue, fairly, for one connection."""
 
@@ -49,7 +87,9 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            self._reader = self._sqlite(pool_size=4)
+            # It never begins, so it has nothing to roll back.
+            alone = {"pool_reset_on_return": None, "isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+            self._reader = self._sqlite(pool_size=4, **alone)
             self._writer = self._sqlite(pool_size=1).execution_options(sqlite_write=True)
         else:
             self._writer = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
@@ -59,12 +99,19 @@ class Database:
         self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
         self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
 
-    def _sqlite(self, pool_size: int) -> AsyncEngine:
-        engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0)
+    def _sqlite(self, pool_size: int, **options: Any) -> AsyncEngine:
+        options |= {"pool_size": pool_size, "max_overflow": 0, "async_creator": self._connect}
+        engine = create_async_engine(self.url, **options)
         engine.sync_engine.dialect.statement_compiler = Hinting
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
+
+    async def _connect(self) -> aiosqlite.Connection:
+        words, options = self.url.get_dialect()().create_connect_args(self.url)
+        connection = OneTrip(partial(sqlite3.connect, *words, **options), iter_chunk_size=64)
+        connection._thread.daemon = True  # as SQLAlchemy does: a process may end with a connection open
+        return await connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

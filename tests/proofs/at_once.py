@@ -39,6 +39,7 @@ registry.register("sqlite.atonce", __name__, "AtOnce")
 
 def engine(url: URL, **how: Any) -> AsyncEngine:
     """In the place of app.db's."""
+    how.pop("async_creator", None)  # of the driver that is not used here
     return create_async_engine(url.set(drivername="sqlite+atonce"), **how)
 
 

@@ -1,0 +1,109 @@
+"""How SQLite is asked: in one trip a question, and nothing that fails or is given up stays open."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import aiosqlite
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.db import Database
+
+Story = Callable[[Database], Coroutine[Any, Any, None]]
+
+
+@contextmanager
+def trips() -> Iterator[list[str]]:
+    """What is sent to a connection's thread while this is open."""
+    sent: list[str] = []
+    send: Any = aiosqlite.Connection._execute
+
+    async def counted(self: Any, act: Any, *words: Any, **more: Any) -> Any:
+        sent.append(act.__name__)
+        return await send(self, act, *words, **more)
+
+    with patch.object(aiosqlite.Connection, "_execute", counted):
+        yield sent
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[[Story], None]:
+    """On a table of its own."""
+
+    async def tell(story: Story) -> None:
+        db = Database(f"sqlite:///{tmp_path / 'it.db'}")
+        async with db.write() as session:
+            await ask(session, "CREATE TABLE thing (id INTEGER PRIMARY KEY)")
+        await story(db)
+        await db.close()
+
+    return lambda story: asyncio.run(tell(story))
+
+
+async def ask(session: AsyncSession, question: str) -> Any:
+    return await (await session.connection()).execute(text(question))
+
+
+async def add(db: Database, number: int) -> None:
+    async with db.write() as session:
+        await ask(session, f"INSERT INTO thing VALUES ({number:d})")
+
+
+async def numbers(db: Database) -> list[int]:
+    async with db.read() as session:
+        return list((await ask(session, "SELECT id FROM thing ORDER BY id")).scalars())
+
+
+def test_a_question_is_one_trip_to_sqlite(play: Callable[[Story], None]) -> None:
+    async def story(db: Database) -> None:
+        await add(db, 1)
+        assert await numbers(db) == [1]
+        with trips() as sent:
+            assert await numbers(db) == [1]
+        assert sent == ["_ask"]
+
+    play(story)
+
+
+def test_rows_that_are_streamed_are_refused_rather_than_lost(play: Callable[[Story], None]) -> None:
+    async def story(db: Database) -> None:
+        await add(db, 1)
+        async with db.read() as session:
+            with pytest.raises(NotImplementedError):
+                await (await session.stream(text("SELECT id FROM thing"))).first()
+
+    play(story)
+
+
+def test_a_statement_that_fails_leaves_nothing_behind(play: Callable[[Story], None]) -> None:
+    async def story(db: Database) -> None:
+        await add(db, 1)
+        with pytest.raises(IntegrityError):
+            await add(db, 1)
+        await add(db, 2)
+        assert await numbers(db) == [1, 2]
+
+    play(story)
+
+
+def test_a_write_that_is_given_up_while_it_waits_leaves_no_transaction_open(play: Callable[[Story], None]) -> None:
+    async def story(db: Database) -> None:
+        other = Database(str(db.url).replace("+aiosqlite", ""))
+        async with other.write() as session:
+            await ask(session, "INSERT INTO thing VALUES (1)")
+            waiting = asyncio.create_task(add(db, 2))
+            await asyncio.sleep(0.05)  # it stands at BEGIN IMMEDIATE
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await add(db, 3)
+        assert await numbers(db) == [1, 3]
+        await other.close()
+
+    play(story)
