@@ -37,7 +37,7 @@ def authorities() -> ssl.SSLContext:
 def http_client(settings: Settings) -> httpx.AsyncClient:
     """One for the life of the process: connections to the PGs stay warm."""
     timeout = httpx.Timeout(settings.pg_timeout, connect=min(5.0, settings.pg_timeout))
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
     return httpx.AsyncClient(timeout=timeout, verify=authorities(), limits=limits)
 
 
