@@ -15,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -129,6 +130,9 @@ async def user_of(request: Request) -> User | None:
     return user
 
 
+_OF_TOKEN = select(User).join(ApiToken).where(col(ApiToken.digest) == bindparam("digest"))
+
+
 async def user_of_token(request: Request) -> User | None:
     """The account that the bearer token was made for."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -136,8 +140,7 @@ async def user_of_token(request: Request) -> User | None:
         return None
     till: Till = request.state.till
     async with till.db.read() as session:
-        query = select(User).join(ApiToken).where(col(ApiToken.digest) == digest(token))
-        return (await session.exec(query)).one_or_none()
+        return (await session.exec(_OF_TOKEN, params={"digest": digest(token)})).one_or_none()
 
 
 def digest(token: str) -> str:

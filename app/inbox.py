@@ -9,6 +9,7 @@ import hmac
 import logging
 from collections.abc import Mapping
 
+from sqlalchemy import bindparam
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -20,6 +21,13 @@ from app.models import Payment, Status, Webhook
 from app.till import Refused, Till
 
 log = logging.getLogger(__name__)
+
+_SAME = select(Webhook).where(col(Webhook.gateway) == bindparam("gateway"), col(Webhook.digest) == bindparam("digest"))
+_TOLD_OF = (
+    select(Payment)
+    .where(col(Payment.order_id) == bindparam("order_id"), col(Payment.gateway) == bindparam("gateway"))
+    .with_for_update()
+)
 
 
 async def receive(till: Till, gateway: Gateway, headers: Mapping[str, str], body: bytes) -> str | None:
@@ -40,8 +48,7 @@ async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> str
         if payment is None or payment.id is None:
             log.info("%s: 모르는 주문의 웹훅입니다", gateway.name)
             return None
-        same = (col(Webhook.gateway) == gateway.name, col(Webhook.digest) == digest)
-        webhook = (await session.exec(select(Webhook).where(*same))).one_or_none()
+        webhook = (await session.exec(_SAME, params={"gateway": gateway.name, "digest": digest})).one_or_none()
         if webhook:
             webhook.repeats += 1
         else:
@@ -63,8 +70,7 @@ async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> str
 
 
 async def _payment(session: AsyncSession, gateway: Gateway, order_id: str) -> Payment | None:
-    mine = (col(Payment.order_id) == order_id, col(Payment.gateway) == gateway.name)
-    return (await session.exec(select(Payment).where(*mine).with_for_update())).one_or_none()
+    return (await session.exec(_TOLD_OF, params={"order_id": order_id, "gateway": gateway.name})).one_or_none()
 
 
 def _forged(payment: Payment, heard: Heard) -> bool:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,6 +22,17 @@ log = logging.getLogger(__name__)
 APPROVAL_WINDOW = timedelta(minutes=45)
 CANCELED_AT_PG = "CANCELED_AT_PG"
 RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
+
+_OPENED = select(Purchase).where(col(Purchase.payment_id) == bindparam("payment_id"))
+_AWAITED = (
+    select(Payment)
+    .where(
+        col(Payment.user_id) == bindparam("user_id"),
+        col(Payment.prompt_id) == bindparam("prompt_id"),
+        col(Payment.status) == Status.WAITING,
+    )
+    .with_for_update(skip_locked=True)
+)
 
 
 async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, asked_at: Status | None = None) -> Payment:
@@ -144,12 +155,10 @@ async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Sta
 async def _unlock(session: AsyncSession, payment: Payment) -> None:
     """One payment is one purchase: a deposit that comes in again opens the same one again."""
     assert payment.id is not None, "a completed payment is stored"
-    query = select(Purchase).where(col(Purchase.payment_id) == payment.id)
-    if purchase := (await session.exec(query)).one_or_none():
+    if purchase := (await session.exec(_OPENED, params={"payment_id": payment.id})).one_or_none():
         purchase.revoked_at = None
     else:
         session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
-    same = (col(Payment.user_id) == payment.user_id, col(Payment.prompt_id) == payment.prompt_id)
-    waiting = select(Payment).where(*same, col(Payment.status) == Status.WAITING)
-    for other in (await session.exec(waiting.with_for_update(skip_locked=True))).all():
+    same = {"user_id": payment.user_id, "prompt_id": payment.prompt_id}
+    for other in (await session.exec(_AWAITED, params=same)).all():
         other.next_check_at = now()  # the reconciler closes their accounts

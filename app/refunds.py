@@ -203,6 +203,8 @@ async def _close(
 
 async def unclaimed(session: AsyncSession, payment: Payment, receipt: Receipt) -> list[Cancellation]:
     """What the PG gave back that none of our finished refunds stands for."""
+    if not receipt.canceled:
+        return []
     claimed = {entry.pg_transaction_id for entry in await _refunds(session, payment, RefundStatus.DONE)}
     return [given for given in receipt.canceled if given.transaction_id not in claimed]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sqlalchemy import bindparam, exists, or_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -62,10 +63,25 @@ class Till:
         return next((gateway for gateway in self.gateways.values() if payment_method in gateway.methods), None)
 
 
+# Statements are built once: to build one costs more than to ask it.
+_FOUND = select(Payment).where(col(Payment.order_id) == bindparam("order_id"))
+_LOCKED = _FOUND.with_for_update()
+_OWNED = select(Purchase).where(
+    col(Purchase.user_id) == bindparam("user_id"),
+    col(Purchase.prompt_id) == bindparam("prompt_id"),
+    col(Purchase.revoked_at).is_(None),
+)
+_OPEN_REFUND = exists().where(
+    col(Refund.payment_id) == bindparam("payment_id"),
+    or_(col(Refund.status) == RefundStatus.REQUESTED, col(Refund.status) == RefundStatus.IN_DOUBT),
+)
+_UNREAD = exists().where(col(Webhook.payment_id) == bindparam("payment_id"), col(Webhook.handled_at).is_(None))
+_ASKED_OR_TOLD = select(or_(_OPEN_REFUND, _UNREAD))
+
+
 async def find(session: AsyncSession, order_id: str, *, lock: bool = False) -> Payment:
     """Raises Refused 404. With `lock` the row is ours until the transaction ends (SQLite has one writer anyway)."""
-    query = select(Payment).where(col(Payment.order_id) == order_id)
-    payment = (await session.exec(query.with_for_update() if lock else query)).one_or_none()
+    payment = (await session.exec(_LOCKED if lock else _FOUND, params={"order_id": order_id})).one_or_none()
     if payment is None:
         raise Refused("NOT_FOUND", "그런 주문이 없습니다. 주문번호를 확인해 주세요.", 404)
     return payment
@@ -73,22 +89,13 @@ async def find(session: AsyncSession, order_id: str, *, lock: bool = False) -> P
 
 async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase | None:
     """The live purchase by which this person may read this prompt."""
-    mine = (col(Purchase.user_id) == user_id, col(Purchase.prompt_id) == prompt_id)
-    return (await session.exec(select(Purchase).where(*mine, col(Purchase.revoked_at).is_(None)))).one_or_none()
+    return (await session.exec(_OWNED, params={"user_id": user_id, "prompt_id": prompt_id})).one_or_none()
 
 
 async def rest(session: AsyncSession, payment: Payment) -> None:
     """Stop asking the PG about this payment when nothing is open any more, else see that it is asked again."""
     await session.flush()
-    open_refund = select(Refund.id).where(
-        col(Refund.payment_id) == payment.id, col(Refund.status).in_((RefundStatus.REQUESTED, RefundStatus.IN_DOUBT))
-    )
-    unread = select(Webhook.id).where(col(Webhook.payment_id) == payment.id, col(Webhook.handled_at).is_(None))
-    if (
-        payment.unsettled
-        or (await session.exec(open_refund.limit(1))).first()
-        or (await session.exec(unread.limit(1))).first()
-    ):
+    if payment.unsettled or (await session.exec(_ASKED_OR_TOLD, params={"payment_id": payment.id})).one():
         if payment.next_check_at is None:
             payment.check_later()
     else:
