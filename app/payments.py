@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
 
 from app import receipts
 from app.clock import now
@@ -30,6 +32,9 @@ CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 LONGEST_ID = 200  # letters of a PG's transaction id (pg/toss.md §3.1)
 ANOTHER_WAY = "결제를 시작하지 않았습니다. 잠시 뒤 다시 하거나 다른 결제수단을 골라 주세요."
 OWNED = "이미 보유한 프롬프트입니다."
+
+
+_PROMPT = select(Prompt).where(col(Prompt.id) == bindparam("id"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ async def start(till: Till, user: User, order: Order) -> Payment:
     if gateway is None:
         raise Refused("METHOD_UNAVAILABLE", "지금은 쓸 수 없는 결제수단입니다. 다른 결제수단을 골라 주세요.", 422)
     async with till.db.write() as session:
-        prompt = await session.get(Prompt, order.prompt_id)
+        prompt = (await session.exec(_PROMPT, params={"id": order.prompt_id})).one_or_none()
         if prompt is None or prompt.id is None:
             raise Refused("NOT_FOUND", "그런 프롬프트가 없습니다.", 404)
         if await owned(session, user.id, prompt.id):
@@ -133,29 +138,29 @@ async def come_back(till: Till, order_id: str, query: Mapping[str, str]) -> Paym
     if handed.code and payment.status == Status.PENDING:
         return await _turn_back(till, order_id, handed.code)
     if not handed.code and (handed.transaction_id or handed.token):
-        return await confirm(till, order_id, handed)
+        return await confirm(till, order_id, handed, payment)
     return payment
 
 
-async def confirm(till: Till, order_id: str, handed: Handed) -> Payment:
+async def confirm(till: Till, order_id: str, handed: Handed, payment: Payment | None = None) -> Payment:
     """Take the money once, however often and from wherever this is called; everyone gets the same answer.
 
-    Raises Refused when what the browser brings does not fit our row: another order, amount or transaction.
+    `payment`: as it was read a moment ago. Raises Refused when what the browser brings does not fit our row: another
+    order, amount or transaction.
     """
-    async with till.db.read() as session:
-        payment = await find(session, order_id)
+    if payment is None:
+        async with till.db.read() as session:
+            payment = await find(session, order_id)
     _compare(payment, handed)
     charged = till.gateway_for(payment).charges_in_window and not handed.token
-    if payment.status != Status.PENDING or not await _claim(till, order_id, handed, charged):
+    ours = await _claim(till, order_id, handed, charged) if payment.status == Status.PENDING else None
+    if ours is None:
         payment = await _answer(till, order_id)
         _compare(payment, handed)
         if charged and not payment.paid_amount:
             return await _look(till, order_id)
-        if not handed.token or not await _bring(till, order_id, handed.token):
-            return payment
-    async with till.db.read() as session:
-        payment = await find(session, order_id)
-    return await ask_to_confirm(till, payment, "buyer")
+        ours = await _bring(till, order_id, handed.token) if handed.token else None
+    return await ask_to_confirm(till, ours, "buyer") if ours else payment
 
 
 async def _look(till: Till, order_id: str) -> Payment:
@@ -187,8 +192,8 @@ def _compare(payment: Payment, handed: Handed) -> None:
         raise Refused("TRANSACTION_MISMATCH", "이 주문은 다른 결제로 이미 처리되었습니다.")
 
 
-async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> bool:
-    """Commit that we are about to ask. False: someone was faster, or we need not ask: the prompt is theirs already.
+async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> Payment | None:
+    """Commit that we are about to ask. None: someone was faster, or we need not ask: the prompt is theirs already.
 
     What was `charged` is asked about even then, to be given back. Raises Refused while another window is asking.
     """
@@ -196,34 +201,34 @@ async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> bo
         async with till.db.write() as session:
             payment = await find(session, order_id, lock=True)
             if payment.status != Status.PENDING:
-                return False
+                return None
             if not charged and await owned(session, payment.user_id, payment.prompt_id):
                 session.add(payment.move("canceled", "buyer", failure_code="ALREADY_OWNED", failure_message=OWNED))
                 await rest(session, payment)
-                return False
+                return None
             soon = now() + timedelta(seconds=till.settle_after)
             asked = {"claimed_at": now(), "next_check_at": soon, "awaiting_answer": True, "pg_token": handed.token}
             transaction_id = handed.transaction_id or payment.pg_transaction_id
             session.add(payment.move("claimed", "buyer", pg_transaction_id=transaction_id, **asked))
     except IntegrityError as error:  # uq_payment_in_flight
         if charged:
-            return False
+            return None
         raise Refused(
             "IN_FLIGHT", "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다. 이 결제는 진행하지 않았습니다."
         ) from error
-    return True
+    return payment
 
 
-async def _bring(till: Till, order_id: str, token: str) -> bool:
-    """The permission to take the money comes only after we have asked in vain without it. False: nothing new."""
+async def _bring(till: Till, order_id: str, token: str) -> Payment | None:
+    """The permission to take the money comes only after we have asked in vain without it. None: nothing new."""
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         known = payment.status != Status.IN_DOUBT or payment.pg_token is not None
         if known or await owned(session, payment.user_id, payment.prompt_id):
-            return False
+            return None
         payment.pg_token, payment.claimed_at, payment.awaiting_answer = token, now(), True
         payment.next_check_at = now() + timedelta(seconds=till.settle_after)
-    return True
+    return payment
 
 
 async def ask_to_confirm(till: Till, payment: Payment, actor: str, *, repeat: bool = False) -> Payment:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import BaseModel
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -83,7 +84,7 @@ async def _read(request: Request, kind: type[FormT]) -> FormT:
 
 
 def _answer(model: BaseModel, status: int = 200) -> Response:
-    return JSONResponse(model.model_dump(mode="json"), status)
+    return Response(model.model_dump_json(), status, media_type="application/json")
 
 
 @signed_in
@@ -118,7 +119,7 @@ async def complete(request: Request) -> Response:
     handed = gateway.handed({gateway.hands: body.pg_transaction_id})
     amount = None if body.amount is None else str(body.amount)
     handed = replace(handed, amount=amount, token=body.payment_token or handed.token)
-    payment = await payments.confirm(till, body.order_id, handed)
+    payment = await payments.confirm(till, body.order_id, handed, payment)
     match payment.status:
         case Status.COMPLETED | Status.REFUNDED:
             return _answer(CompletedOut(payment=PaymentOut.of(payment), purchase=await _purchase(till, payment)))
@@ -141,10 +142,12 @@ async def _visible(request: Request, order_id: str) -> Payment:
     return payment
 
 
+_BOUGHT = select(Purchase, Prompt.body).join(Prompt).where(col(Purchase.payment_id) == bindparam("payment_id"))
+
+
 async def _purchase(till: Till, payment: Payment) -> PurchaseOut | None:
-    query = select(Purchase, Prompt.body).join(Prompt).where(col(Purchase.payment_id) == payment.id)
     async with till.db.read() as session:
-        row = (await session.exec(query)).one_or_none()
+        row = (await session.exec(_BOUGHT, params={"payment_id": payment.id})).one_or_none()
     if row is None:
         return None
     purchase, text = row
