@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,8 +13,9 @@ import aiosqlite
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 PRAGMAS = (
@@ -92,7 +94,9 @@ class Database:
             self._reader = self._sqlite(pool_size=4, **alone)
             self._writer = self._sqlite(pool_size=1).execution_options(sqlite_write=True)
         else:
-            self._writer = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            self._writer = create_async_engine(self.url, pool_size=10, max_overflow=10)
+            event.listen(self._writer.sync_engine, "checkin", _rests)
+            event.listen(self._writer.sync_engine, "checkout", _ask_whether_it_lives)
             # The same pool; a question on its own needs no BEGIN before and no ROLLBACK after it.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
         self.after_write: Callable[[], None] = lambda: None
@@ -155,6 +159,22 @@ class Database:
     async def close(self) -> None:
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+RESTED = 1.0  # seconds without use after which a connection is asked whether it lives: the server may have restarted
+
+
+def _rests(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["since"] = time.monotonic()
+
+
+def _ask_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _fairy: object) -> None:
+    """`pool_pre_ping` asks at every use: a third of what taking a payment costs. Raises InvalidatePoolError."""
+    if time.monotonic() - record.info.get("since", time.monotonic()) > RESTED:
+        try:
+            connection.ping()
+        except Exception as error:
+            raise InvalidatePoolError from error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

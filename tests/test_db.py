@@ -1,4 +1,4 @@
-"""How SQLite is asked: in one trip a question, and nothing that fails or is given up stays open."""
+"""How a database is asked: SQLite in one trip a question, and PostgreSQL over connections that live."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.db import Database
+from app.db import RESTED, Database
 
 Story = Callable[[Database], Coroutine[Any, Any, None]]
 
@@ -107,3 +107,24 @@ def test_a_write_that_is_given_up_while_it_waits_leaves_no_transaction_open(play
         await other.close()
 
     play(story)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_connections_that_died_while_nobody_used_them_are_replaced(database_url: str) -> None:
+    """The server was restarted overnight: the first buyer of the morning does not notice."""
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+
+    async def tell() -> set[int]:
+        db, killer = Database(database_url), Database(database_url)
+        async with db.read() as one, db.read() as other:
+            before = {(await ask(session, "SELECT pg_backend_pid()")).scalar_one() for session in (one, other)}
+        async with killer.read() as session:
+            await ask(session, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        await asyncio.sleep(RESTED + 0.1)
+        async with db.read() as one, db.write() as other:
+            after = {(await ask(session, "SELECT pg_backend_pid()")).scalar_one() for session in (one, other)}
+        await killer.close()
+        await db.close()
+        return before & after
+
+    assert asyncio.run(tell()) == set()
