@@ -277,7 +277,9 @@ def test(*words: str) -> int:
     if problem:
         return problem
     say("테스트 실행: SQLite, 진짜 PostgreSQL, 진짜 브라우저 (모두 돌려도 5분 안에 끝납니다)")
-    return run(PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadgroup", *words)
+    # Every worker, and every program that a test starts, would compile all that it imports anew.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return run(PYTHON, "-m", "pytest", "-n", "3", *words, env=env)
 
 
 def check() -> int:
