@@ -18,6 +18,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from xdist.scheduler import LoadScopeScheduling
 
 from app import auth
 from app.config import Settings, read_settings
@@ -38,6 +39,26 @@ auth.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # tests
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+# ── who runs what ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """What shares something dear stays with one worker: a browser, a shop of thousands. Those begin.
+
+    (`xdist_group` does nothing under pytest 9.2: pytest-dev/pytest-xdist#1386.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return folder if folder == "tests/browser" else file if file == "tests/test_search.py" else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 # ── databases ────────────────────────────────────────────────────────────────────────────────────────────────────────

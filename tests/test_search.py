@@ -35,9 +35,6 @@ from tests.postgres import create_database, drop_database
 Answer = TypeVar("Answer")
 COUNT = 3000
 BEFORE = "6c0d9a4e51b7"  # the migration before the search
-
-
-pytestmark = pytest.mark.xdist_group("search")  # one shop for all of them
 RUNNER, OPEN = asyncio.Runner(), dict[str, Database]()
 
 

@@ -21,7 +21,7 @@ from tests.browser.walks import (
     watch_payments,
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 def test_a_buyer_pays_and_reads_the_prompt_at_once(buyer_page: Page, shop: Shop) -> None:

@@ -14,7 +14,7 @@ from tests.browser.walks import expect_heading, order, pay, refund_row, row, wat
 from tests.conftest import PortOneCashier
 from tests.sandboxes import Sandbox
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.browser.serving import Shop
 from tests.browser.walks import expect_heading, log_in, refund_row, row, watch_payments
 from tests.conftest import Checkout
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 def every_page(page: Page, shop: Shop) -> Iterator[str]:

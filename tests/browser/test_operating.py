@@ -20,7 +20,7 @@ from tests.browser.walks import (
 )
 from tests.conftest import Checkout
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)

@@ -12,7 +12,7 @@ from tests.browser.serving import Shop
 from tests.browser.walks import expect_heading, refund_row, row, submit_order, watch_payments
 from tests.sandboxes import Sandbox
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.browser.conftest import Console
 from tests.browser.serving import Shop
 from tests.browser.walks import TITLE, expect_heading, log_in, row
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 def test_a_buyer_without_javascript_gets_as_far_as_the_pgs_window(no_js: Page, console: Console) -> None:
