@@ -250,6 +250,10 @@ class Battery:
         mine = (None if self.who == "anonymous" else self.who, database)
         return shots[hands.index(mine) :: len(hands)]
 
+    def some(self, values: Sequence[Shot], number: int) -> Sequence[Shot]:
+        """PostgreSQL, the stricter one, meets every value in every field; SQLite each of them in every third field."""
+        return values[number % 3 :: 3] if self.turn else values
+
     def fire(self, method: str, url: str, **options: Any) -> None:
         self.fired += 1
         self.house.door.app_state["throttle"].storage.reset()
@@ -320,7 +324,7 @@ def test_no_query_breaks_an_answer(house: House, checkout: Checkout, buyer: Visi
             for query in (*battery.share(QUERIES), *LIST_QUERIES[battery.turn :: 2 if lists else 120]):
                 battery.fire(method, url, params=query)
     battery.become(None)
-    for query in QUERIES:
+    for query in battery.some(QUERIES, 0):
         pending = cashier.order(buyer, prompt_id=story.DISCOUNTED)
         battery.fire("GET", f"{pending.path}/return", params=query)
     battery.assert_unharmed()
@@ -368,8 +372,8 @@ def test_no_field_of_a_json_body_breaks_an_answer(house: House, checkout: Checko
     battery = Battery(house)
     for who, url, body in calls:
         battery.become(who)
-        for name in (*body, "amount", "surprise"):
-            for value in ODD_VALUES:
+        for number, name in enumerate((*body, "amount", "surprise")):
+            for value in battery.some(ODD_VALUES, number):
                 content = json.dumps(body | {name: value})
                 battery.fire("POST", url, content=content, headers=JSON | {"Idempotency-Key": "k"})
     battery.assert_unharmed()
