@@ -40,7 +40,7 @@ from tests.proofs.report import Report
 from tests.sandboxes import Sandbox
 
 NAME = "kill"
-BUYERS, ADMINS = 10, 2
+BUYERS, ADMINS = {False: 4, True: 10}, 2  # in the short run, and in the long one
 KILLS = 1  # of the short run
 SERVED = 20  # requests a server answers before it is killed, however slow the machine is
 QUICK = {"PG_TIMEOUT": "2", "SETTLE_AFTER": "1", "RECONCILE_EVERY": "1"}  # so that it heals between two kills
@@ -67,7 +67,7 @@ def run(
             days.enter_context(time_machine.travel(now() + LATER))
 
         ended = Barrier(len(engines), pass_days)
-        trials = [Trial(engine, seed, seconds if long else 0, say, ended) for engine in engines]
+        trials = [Trial(engine, seed, BUYERS[long], seconds if long else 0, say, ended) for engine in engines]
         list(together.map(Trial.run, trials))
     report = Report(NAME, seed)
     for trial in trials:
@@ -87,6 +87,7 @@ def run(
 class Trial:
     engine: str
     seed: int
+    buyers: int
     seconds: float
     say: Say
     ended: Barrier
@@ -112,7 +113,7 @@ class Trial:
             told = {f"{at}_webhook_url": f"{self.shop}/webhooks/{at}" for at in gates.PGS if at != "kakaopay"}
             pg.http.put("/_settings", json=told | {"portone_webhook_secrets": SECRET}).raise_for_status()
             self.load = Load(self.shop, pg.url, random.Random(f"{self.seed} {self.engine}"))
-            asyncio.run(people(url, BUYERS))
+            asyncio.run(people(url, self.buyers))
             server = asyncio.run(self.storm(self.load))
             server.terminate()
             server.wait(30)
@@ -126,7 +127,7 @@ class Trial:
     async def storm(self, load: Load) -> subprocess.Popen[bytes]:
         """Traffic without a pause, and a server that dies in it at random moments; answers the one that is left."""
         server = await asyncio.to_thread(self.start)
-        crowd = asyncio.create_task(load.run(BUYERS, ADMINS))
+        crowd = asyncio.create_task(load.run(self.buyers, ADMINS))
         end = time.monotonic() + self.seconds
         kills = 0
         while time.monotonic() < end or kills < KILLS:
