@@ -4,7 +4,6 @@ Every verb has the same three phases: write the intent and commit; ask the PG wi
 answer and commit. A process that dies in between leaves a row that says what was asked; `app.settlement` finishes it.
 """
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from app import receipts
 from app.clock import now
 from app.gateways import Declined, Handed, InDoubt, Redirect, Window
 from app.models import Payment, Prompt, Status, User
-from app.till import BREATH, Refused, Till, find, owned, rest
+from app.till import BREATH, Refused, Till, Wait, find, owned, rest
 
 log = logging.getLogger(__name__)
 
@@ -246,15 +245,12 @@ async def ask_to_confirm(till: Till, payment: Payment, actor: str, *, repeat: bo
 
 async def _answer(till: Till, order_id: str) -> Payment:
     """What became of a call that someone else has made; still `confirming` when patience runs out."""
-    deadline = asyncio.get_running_loop().time() + till.patience
-    pause = 0.02
+    wait = Wait(till.patience)
     while True:
         async with till.db.read() as session:
             payment = await find(session, order_id)
-        if payment.status != Status.CONFIRMING or asyncio.get_running_loop().time() > deadline:
+        if payment.status != Status.CONFIRMING or not await wait.again():
             return payment
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, 0.5)
 
 
 async def _turn_back(till: Till, order_id: str, code: str) -> Payment:

@@ -1,6 +1,5 @@
 """Giving money back: reserve, ask the PG, write its answer. One key is one refund, however often it is pressed."""
 
-import asyncio
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
@@ -11,7 +10,7 @@ from app.clock import now
 from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount
 from app.models import Payment, Purchase, Refund, RefundStatus
 from app.seal import seal, unseal
-from app.till import Refused, Till, find, rest
+from app.till import Refused, Till, Wait, find, rest
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
 TWO_PEOPLE = "한 결제에서 ₩{:,}을 넘는 환불은 다른 사람의 승인이 있어야 합니다."
@@ -39,8 +38,7 @@ async def refund(
     wrong account, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED), or a key that was
     used for something else.
     """
-    deadline = asyncio.get_running_loop().time() + till.patience
-    pause = 0.02
+    wait = Wait(till.patience)
     while True:
         async with till.db.write() as session:
             payment = await find(session, order_id, lock=True)
@@ -58,10 +56,8 @@ async def refund(
             if amount not in (None, known.amount):
                 raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
             return await _refund_answer(till, order_id, known)
-        if asyncio.get_running_loop().time() > deadline:
+        if not await wait.again():
             raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, 0.5)
     return await send(till, payment, entry)
 
 
@@ -242,14 +238,13 @@ async def _refund_by_key(session: AsyncSession, payment: Payment, key: str) -> R
 
 async def _refund_answer(till: Till, order_id: str, entry: Refund) -> tuple[Payment, Refund]:
     """What became of a refund that was asked for before."""
-    deadline = asyncio.get_running_loop().time() + till.patience
+    wait = Wait(till.patience)
     while True:
         async with till.db.read() as session:
             payment = await find(session, order_id)
             entry = await session.get_one(Refund, entry.id)
-        if entry.status != RefundStatus.REQUESTED or asyncio.get_running_loop().time() > deadline:
+        if entry.status != RefundStatus.REQUESTED or not await wait.again():
             return payment, entry
-        await asyncio.sleep(0.1)
 
 
 async def settle(

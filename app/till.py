@@ -79,6 +79,21 @@ _UNREAD = exists().where(col(Webhook.payment_id) == bindparam("payment_id"), col
 _ASKED_OR_TOLD = select(or_(_OPEN_REFUND, _UNREAD))
 
 
+class Wait:
+    """For what somebody else is doing, at most so many seconds: look, and look again in pauses that grow."""
+
+    def __init__(self, seconds: float) -> None:
+        self._pause, self._until = 0.02, asyncio.get_running_loop().time() + seconds
+
+    async def again(self) -> bool:
+        """After a pause. False when it has been long enough."""
+        if asyncio.get_running_loop().time() > self._until:
+            return False
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 1.5, 0.5)
+        return True
+
+
 async def find(session: AsyncSession, order_id: str, *, lock: bool = False) -> Payment:
     """Raises Refused 404. With `lock` the row is ours until the transaction ends (SQLite has one writer anyway)."""
     payment = (await session.exec(_LOCKED if lock else _FOUND, params={"order_id": order_id})).one_or_none()
