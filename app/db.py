@@ -170,6 +170,8 @@ def _rests(_connection: object, record: ConnectionPoolEntry) -> None:
 
 def _ask_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _fairy: object) -> None:
     """`pool_pre_ping` asks at every use: a third of what taking a payment costs. Raises InvalidatePoolError."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
     if time.monotonic() - record.info.get("since", time.monotonic()) > RESTED:
         try:
             connection.ping()

@@ -96,6 +96,7 @@ async def late_window(trial: "Trial") -> None:
     for at in ("portone", "portone_v1"):
         await trial.stage.clear()
         payment = await trial.stage.order(at=at)
+        step = await trial.stage.opened(payment)
         trial.both(33)
         for jump in (600, -1200, 1200, -600):
             trial.clock.shift(jump)
@@ -104,7 +105,7 @@ async def late_window(trial: "Trial") -> None:
         trial.both(20)
         await trial.ask_everyone()
         await expect(trial, f"{at}: nobody came", {"order_id": payment.order_id}, "expired")
-        facts = await trial.stage.authenticated(payment=payment, at=at)
+        facts = await trial.stage.authenticated(payment=payment, at=at, step=step)
         await confirm(trial.stage, facts)  # within a breath of our last look
         await trial.ask_everyone()
         await expect(trial, f"{at}: paid after all", facts, "completed")

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from app import inbox, payments, reconciler, refunds, settlement
 from app.clock import now
 from app.daily import Daily
-from app.gateways import InDoubt, Window
+from app.gateways import InDoubt, Redirect, Window
 from app.models import Event, Payment, Purchase, Refund, Status, User, Webhook
 from app.payments import Order
 from app.till import Refused, Till
@@ -54,12 +54,20 @@ class Stage:
             buyer = (await session.exec(select(User).where(col(User.email) == email))).one()
         return await payments.start(self.till, buyer, Order(story.PROMPT, CASHIERS[at].method, "김찐", "01012345678"))
 
+    async def opened(self, payment: Payment) -> Redirect | Window:
+        return await payments.open_window(self.till, payment, "http://testserver/return")
+
     async def authenticated(
-        self, button: str = "authenticate", payment: Payment | None = None, at: str = "toss", **changed: Any
+        self,
+        button: str = "authenticate",
+        payment: Payment | None = None,
+        at: str = "toss",
+        step: Redirect | Window | None = None,
+        **changed: Any,
     ) -> Facts:
         """The buyer has done their part at the PG, and is on the way back to us."""
         payment = payment or await self.order(at=at)
-        step = await payments.open_window(self.till, payment, "http://testserver/return")
+        step = step or await self.opened(payment)
         if changed and isinstance(step, Window):
             step.steps[2][1].update(changed)  # at Toss
         key, back = await gates.walk(self.window, at, step, button)
