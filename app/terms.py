@@ -94,7 +94,11 @@ def name_pieces(name: str) -> list[str]:
 
 def email_pieces(email: str) -> list[str]:
     """By three letters, and the last two, so that any two of its letters begin a piece."""
-    return _spelled("m", [*_cut(email.lower(), 3), email.lower()[-2:]])
+    email = email.lower()
+    if not email.isascii():
+        return _spelled("m", [*_cut(email, 3), email[-2:]])
+    spelled = email.encode().hex()  # once: two digits a letter
+    return [*(f"m{spelled[at : at + 6]}" for at in range(0, len(spelled) - 5, 2)), f"m{spelled[-4:]}"]
 
 
 def phone_pieces(phone: str) -> list[str]:

@@ -18,7 +18,7 @@ from app.demo.history import COLUMNS, NUMBERED, Row
 from app.terms import pieces, spellings
 
 FOUND_BY = ("id", "buyer_name", "buyer_email", "buyer_phone")
-MANY = 100_000  # buyers whose pieces are remembered
+MANY = 500_000  # buyers whose pieces are remembered: those of more than a million payments
 
 
 class Sqlite:
