@@ -1,13 +1,85 @@
 """The operator's list over HTTP: ours, and Django's admin over the very same table."""
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import httpx
+from sqlmodel import select
 
+from app.db import Database
+from app.models import Payment
+from benchmarks import files, servers
+from benchmarks.ground import Ground, Made, run
 from benchmarks.servers import Server
 from benchmarks.timing import Timings, Visitor
+
+ROUNDS = 3
+MORE = {
+    "e-mail part `minsu`": "/admin/payments?q=minsu",
+    "phone tail": "/admin/payments?q=-5678",
+    "name and status": "/admin/payments?q=%EB%AF%BC%EC%88%98&status=refunded",
+    "status, method, 30 days": "/admin/payments?status=failed&payment_method=card&period=30d",
+    "amount range": "/admin/payments?amount_from=20000&amount_to=25000",
+    "largest first, 7 days": "/admin/payments?sort=-amount&period=7d",
+    "counts of the tabs": "/admin/payments/counts",
+    "overview": "/admin",
+    "JSON, 50 payments": "/api/admin/payments",
+}
+Found = Mapping[str, Timings]
+"""By scene."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    rows: int
+    made: Made
+    found: Mapping[str, Found]
+    """By who was asked."""
+    growth: Mapping[int, Found]
+    more: Found
+    files: list[files.File]
+
+
+def measure_few(ground: Ground, few: int) -> Found:
+    """Ours alone."""
+    url = ground.made[few].url
+    with servers.ours(url) as us:
+        return interleaved({"ours": (asking_us(operator_of_ours(us)), 20)}, scenes(an_order(url), few), ROUNDS)["ours"]
+
+
+def measure(ground: Ground, rows: int, growth: dict[int, Found], kinds: tuple[str, ...]) -> Lists:
+    """Ours and Django's admin over the same table, and all of it as these kinds of files."""
+    made = ground.made[rows]
+    run("benchmarks.peers.django_admin", BENCH_DATABASE=made.url)
+    wanted = scenes(an_order(made.url), rows)
+    with servers.ours(made.url) as us, servers.django(made.url) as django:
+        operator = operator_of_ours(us)
+        askers = {
+            "ours": (asking_us(operator), 30),
+            "Django, tuned": (asking_django(operator_of_django(django, "tuned"), "tuned"), 3),
+            "Django, as shipped": (asking_django(operator_of_django(django, "shipped"), "shipped"), 1),
+        }
+        found = interleaved(askers, wanted, ROUNDS)
+        more = {name: Timings() for name in MORE}
+        for name, path in MORE.items():
+            operator.ask(path, 40, more[name])
+        taken_out = [files.download(operator, kind, rows) for kind in kinds]
+    return Lists(rows, made, found, growth | {rows: found["ours"]}, more, taken_out)
+
+
+def an_order(url: str) -> str:
+    """The number of one that is neither new nor old."""
+
+    async def read() -> str:
+        db = Database(url)
+        async with db.read() as session:
+            middle = (await session.exec(select(Payment.order_id).offset(4_000).limit(1))).one()
+        await db.close()
+        return middle
+
+    return asyncio.run(read())
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,11 @@ def serve(name: str, words: tuple[str, ...], env: Mapping[str, str], ready: str)
         yield server
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # it must not outlive us
+            process.kill()
+            process.wait()
 
 
 def _wait(server: Server, path: str) -> None:
@@ -86,7 +90,7 @@ def stub(delay: float) -> AbstractContextManager[Server]:
     return serve(f"PG {delay * 1000:.0f} ms", words, {"DELAY": str(delay)}, "/")
 
 
-def ours(database: str, pg: str = "http://127.0.0.1:9") -> AbstractContextManager[Server]:
+def ours(database: str, pg: str = "http://127.0.0.1:9", workers: int = 1) -> AbstractContextManager[Server]:
     env = {
         "DATABASE_URL": database,
         "SECRET_KEY": SECRET,
@@ -95,7 +99,7 @@ def ours(database: str, pg: str = "http://127.0.0.1:9") -> AbstractContextManage
         "TOSS_API_URL": pg,
         "RECONCILE_EVERY": "0",
     }
-    return serve("ours", ("app", "serve", "--port", "{port}"), env, "/healthz")
+    return serve("ours", ("app", "serve", "--port", "{port}", "--workers", str(workers)), env, "/healthz")
 
 
 def django(database: str) -> AbstractContextManager[Server]:
@@ -107,3 +111,9 @@ def flask(database: str, pg: str, *options: str) -> AbstractContextManager[Serve
     words = ("gunicorn", "benchmarks.peers.flask_json:app", "--bind", "127.0.0.1:{port}", "--log-level", "error")
     env = {"BENCH_DATABASE": database, "BENCH_PG": pg}
     return serve("Flask", (*words, *options), env, "/health")
+
+
+def fastapi(database: str, pg: str) -> AbstractContextManager[Server]:
+    words = ("uvicorn", "benchmarks.peers.fastapi_sqlmodel:app", "--port", "{port}", "--log-level", "error")
+    env = {"BENCH_DATABASE": database, "BENCH_PG": pg}
+    return serve("FastAPI", (*words, "--no-access-log"), env, "/health")

@@ -11,11 +11,55 @@ from app.auth import digest
 from app.clock import now
 from app.db import Database
 from app.models import ApiToken, Prompt, User
+from benchmarks import servers
+from benchmarks.ground import Ground, run
 from benchmarks.servers import Server
 from benchmarks.timing import Post, Timings, post_all
 
 AT_ONCE = 64
+DELAYS = (0.0, 0.05)  # seconds until the PG answers
+TURNS = 2
+BURST = 256  # payments
+SLOW_BURST = 64  # for whoever serves one request at a time
+THREADS = ("--worker-class", "gthread", "--threads", str(AT_ONCE))
 BUYERS = 100  # each buys every one of the 24 prompts at most once
+
+
+Takings = dict[tuple[str, float, str], Timings]
+"""By what was asked for, the PG's delay, and who was asked."""
+
+
+def measure(ground: Ground, delay: float, found: Takings) -> None:
+    """Some bursts of everyone in turn; Flask's own default serves one request at a time and gets shorter ones."""
+    with (
+        ground.copy("ours") as url,
+        ground.database("flask") as for_flask,
+        ground.database("fastapi") as for_fastapi,
+        servers.stub(delay) as pg,
+    ):
+        run("benchmarks.peers.flask_json", BENCH_DATABASE=for_flask, BENCH_PG=pg.url)
+        run("benchmarks.peers.fastapi_sqlmodel", BENCH_DATABASE=for_fastapi, BENCH_PG=pg.url)
+        offers = asyncio.run(open_shop(url))
+        tokens = [(f"token-{number % 400}", 1) for number in range(BURST)]
+        with (
+            servers.ours(url, pg.url) as us,
+            servers.flask(for_flask, pg.url) as plain,
+            servers.flask(for_flask, pg.url, *THREADS) as threaded,
+            servers.fastapi(for_fastapi, pg.url) as fastapi,
+        ):
+            for server, few in ((us, offers), (fastapi, tokens), (threaded, tokens), (plain, tokens)):
+                if any(warmed.errors for warmed in take(server, few[:20])):
+                    raise RuntimeError(f"{server.name} does not take money: nothing to compare with")
+            for turn in range(TURNS):
+                for name, server, burst in (
+                    ("ours", us, offers[20 + turn * BURST :][:BURST]),
+                    ("FastAPI + SQLModel", fastapi, tokens),
+                    ("Flask, threads", threaded, tokens),
+                    ("Flask, gunicorn's defaults", plain, tokens[:SLOW_BURST]),
+                ):
+                    prepared, completed = take(server, burst)
+                    found.setdefault(("prepare", delay, name), Timings()).add(prepared)
+                    found.setdefault(("complete", delay, name), Timings()).add(completed)
 
 
 async def open_shop(url: str) -> list[tuple[str, int]]:
