@@ -307,7 +307,7 @@ def mutants(*words: str) -> int:
 
 def bench(*words: str) -> int:
     set_up(LONG_LOCK)
-    say("결제 100만 건을 SQLite와 PostgreSQL에서 재고 Django, Flask, FastAPI와 견줍니다. 5분쯤 걸립니다 (docs/benchmarks.md).")
+    say("결제 100만 건을 SQLite와 PostgreSQL에서 재고 다른 것들과 견줍니다. 5분쯤 걸립니다 (docs/benchmarks.md).")
     return run(PYTHON, "-m", "benchmarks", *words)
 
 
