@@ -11,8 +11,6 @@ from datetime import timedelta
 from sqlalchemy import and_, or_
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
-from starlette.responses import PlainTextResponse, Response
-from starlette.types import Message, Receive, Scope, Send
 
 from app.clock import now
 from app.db import Database
@@ -33,7 +31,6 @@ LATE = timedelta(seconds=10)
 CATCH_UP = 500  # events after which a page that slept is asked to reload instead
 QUIET = frozenset({"revealed"})  # kinds of events that change nothing in a row
 HEARTBEAT = 15.0  # seconds
-LIFETIME = 600.0  # seconds after which a connection ends, to come back by itself and show its session again
 BACKLOG = 1000  # messages a slow viewer may lag behind; then it is cut, and comes back with Last-Event-ID
 
 
@@ -88,13 +85,14 @@ class Batch:
 
     def message(self, wanted: Filter) -> bytes:
         """Empty when nothing in it is for this filter. All events of a payment show the same row: the first counts."""
-        if wanted not in self.written:
+        message = self.written.get(wanted)
+        if message is None:
             parts: dict[str, str] = {}
             for news in self.news:
                 if part := news.part(wanted):
                     parts.setdefault(news.payment.order_id, part)
-            self.written[wanted] = _message(self.cursor, "".join(parts.values())) if parts else b""
-        return self.written[wanted]
+            message = self.written[wanted] = _message(self.cursor, "".join(parts.values())) if parts else b""
+        return message
 
     def after(self, event_id: int, told: Collection[int] = ()) -> "Batch":
         """Without what the viewer knows already."""
@@ -102,14 +100,16 @@ class Batch:
         return self if len(fresh) == len(self.news) else Batch(fresh, self.cursor)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Viewer:
+    """Thousands of them wait on one worker: as little as can be."""
+
     wanted: Filter
     after: int
     """The events up to here are on the page already."""
     items: list[bytes] = field(default_factory=list)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    caught_up: set[int] = field(default_factory=set)
+    waiting: asyncio.Future[None] | None = None
+    caught_up: Collection[int] = ()
     meanwhile: list[Batch] | None = field(default_factory=list)
     """What the hub tells while this viewer catches up; told after it, so that an older state never covers a newer."""
     done: bool = False
@@ -132,11 +132,24 @@ class Viewer:
             self.end()
         elif chunk:
             self.items.append(chunk)
-            self.wake.set()
+            self._wake()
 
     def end(self) -> None:
         self.done = True
-        self.wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.waiting and not self.waiting.done():
+            self.waiting.set_result(None)
+
+    async def next(self) -> bytes:
+        """All that is there, as soon as something is; empty when this has ended."""
+        if not (self.items or self.done):
+            self.waiting = asyncio.get_running_loop().create_future()
+            await self.waiting
+            self.waiting = None
+        chunk, self.items = b"".join(self.items), []
+        return chunk
 
 
 class Live:
@@ -220,6 +233,8 @@ class Live:
             if not self.viewers:  # nor did anybody come meanwhile
                 self.cursor = newest
         self.viewers.add(viewer)
+        if self.closed:  # meanwhile
+            viewer.end()
 
     async def catch_up(self, viewer: Viewer, after: int) -> None:
         """What happened since the page, or the last message that arrived. What it tells, the hub need not."""
@@ -278,48 +293,3 @@ def _why_before(event: Event, payment: Payment, refund: RefundStatus | None) -> 
     if ending or (refund == RefundStatus.IN_DOUBT and not beginning):
         why.add("refund")
     return why
-
-
-class Stream(Response):
-    """`text/event-stream` for one viewer, until it leaves, lags too far behind, or has had its time."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, live: Live, wanted: Filter, after: int) -> None:
-        super().__init__(headers={"X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self.live, self.wanted, self.after = live, wanted, after
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.live.closed:
-            return await PlainTextResponse("종료하는 중입니다.", 503, {"Retry-After": "1"})(scope, receive, send)
-        # PostgreSQL's events may come late, below the page's place in the log.
-        viewer = Viewer(self.wanted, self.after - (0 if self.live.db.is_sqlite else OVERLAP))
-        await self.live.welcome(viewer)
-        watcher = asyncio.ensure_future(_watch(receive, viewer))
-        ending = asyncio.get_running_loop().call_later(LIFETIME, viewer.end)
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send(_body(b"retry: 1000\n\n"))
-            await self.live.catch_up(viewer, self.after)
-            while not viewer.done:
-                await viewer.wake.wait()
-                viewer.wake.clear()
-                chunk, viewer.items = b"".join(viewer.items), []
-                if chunk:
-                    await send(_body(chunk))
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self.live.viewers.discard(viewer)
-            ending.cancel()
-            watcher.cancel()
-
-
-def _body(chunk: bytes) -> Message:
-    return {"type": "http.response.body", "body": chunk, "more_body": True}
-
-
-async def _watch(receive: Receive, viewer: Viewer) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    viewer.end()

@@ -23,6 +23,7 @@ from app.guard import NO_QUERIES, BodyLimit, CarefulHeaders, SameOrigin, careful
 from app.live import Live
 from app.routes import routes
 from app.routes.errors import handlers
+from app.streams import Streams
 from app.till import Till
 
 FORM_LIMIT = 256 * 1024  # bytes: no form or JSON body of ours is near it
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[
+            Middleware(Streams),
             Middleware(CarefulHeaders, headers=careful),
             Middleware(GZipMiddleware, minimum_size=500, compresslevel=1),
             Middleware(SameOrigin),

@@ -17,7 +17,7 @@ from sqlmodel import col
 from starlette.datastructures import Secret
 from starlette.testclient import TestClient
 
-from app import live
+from app import streams
 from app.config import Settings
 from app.main import FORM_LIMIT, create_app
 from app.models import User
@@ -31,7 +31,7 @@ OURS = "http://testserver"
 
 @pytest.fixture(autouse=True)
 def _streams_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "LIFETIME", 0.01)
+    monkeypatch.setattr(streams, "LIFETIME", 0.01)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from starlette.routing import Mount, Route
 
-from app import live
+from app import streams
 from app.main import FORM_LIMIT
 from app.routes import routes
 from tests import story
@@ -224,7 +224,7 @@ EMAILS = ("İ" * 60 + "@" + "İ" * 180 + ".com", "a@b.c\x00o", "@", "a" * 300 + 
 
 @pytest.fixture(autouse=True)
 def _streams_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "LIFETIME", 0.01)
+    monkeypatch.setattr(streams, "LIFETIME", 0.01)
 
 
 class Battery:

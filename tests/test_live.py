@@ -1,16 +1,20 @@
 """The live table: what happens appears by itself, once, where it belongs."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.middleware.gzip import GZipResponder
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from app.config import Settings
 from app.live import LATE
 from app.main import create_app
+from app.models import User
 from app.settlement import settle
 from app.till import find
 from tests import story
@@ -227,3 +231,26 @@ def test_leaving_the_page_leaves_nothing_behind(house: House, admin: Visitor) ->
     while live.viewers and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not live.viewers
+
+
+@one_database
+def test_a_viewer_who_waits_keeps_nothing_of_its_request_and_of_the_layers_it_came_through(
+    house: House, admin: Visitor
+) -> None:
+    """Two thousand of them wait on one worker."""
+
+    def alive(kind: type) -> int:
+        gc.collect()
+        return sum(type(thing) is kind for thing in gc.get_objects())
+
+    kinds = (Request, User, GZipResponder)
+    before = [alive(kind) for kind in kinds]
+    with watching(admin, "status=completed") as one_stream, watching(admin, "status=completed") as another:
+        assert [next(stream.lines) for stream in (one_stream, another)] == ["retry: 1000", "retry: 1000"]
+        live = house.door.app_state["live"]
+        assert len(live.viewers) == 2
+        assert len({id(viewer.wanted) for viewer in live.viewers}) == 1, "one filter does for both"
+        deadline = time.monotonic() + 2
+        while (now := [alive(kind) for kind in kinds]) != before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert now == before

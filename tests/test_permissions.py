@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.routing import Mount, Route
 
-from app import live
+from app import streams
 from app.routes import routes
 from tests import story
 from tests.conftest import ORDER, Cashier, Checkout, House, Visitor
@@ -125,7 +125,7 @@ def rows() -> list[Row]:
 
 @pytest.fixture(autouse=True)
 def _streams_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "LIFETIME", 0.01)
+    monkeypatch.setattr(streams, "LIFETIME", 0.01)
 
 
 @pytest.fixture

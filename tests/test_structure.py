@@ -29,7 +29,9 @@ KNOWS: dict[str, set[str]] = {
     "app.render": {"app.clock", "app.config"},
 }
 # Those that see a request, and those who start things. Everyone else could be used without a web server.
-WEB_NAMES = "auth conditions counts exports filters forms guard live main openapi problems render routes schemas search"
+WEB_NAMES = (
+    "auth conditions counts exports filters forms guard live main openapi problems render routes schemas search streams"
+)
 WEB = tuple(f"app.{name}" for name in WEB_NAMES.split())
 STARTERS = ("app.__main__", "app.demo")
 

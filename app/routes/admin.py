@@ -10,11 +10,12 @@ from app import counts
 from app.auth import admin_required
 from app.filters import Filter
 from app.forms import MAX_ID
-from app.live import Stream, newest_event
+from app.live import newest_event
 from app.models import Status
 from app.render import render, wants_fragment
 from app.routes.views import all_views
 from app.search import Page, search
+from app.streams import Stream
 from app.till import Till
 
 TYPED = [field.alias or name for name, field in Filter.model_fields.items() if name != "cursor"]
