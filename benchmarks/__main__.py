@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=report.PAGE, help="the page that is written")
     words = parser.parse_args()
     fanout.let_many_in()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers must not outlive us
     clock, rows = Clock(), words.rows
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, postgres_server(durable=True) as server:
         refuse_small_disk(Path(directory), rows)

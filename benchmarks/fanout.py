@@ -6,16 +6,15 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import httpx
-import uvloop
 
 from benchmarks.servers import Server
-from benchmarks.timing import Timings, Visitor
+from benchmarks.timing import Timings, Visitor, run
 
 IDLE = 2000  # viewers of one worker
 EVENTS = 5  # one by one, to all of them
@@ -26,7 +25,6 @@ COMING = 100  # viewers that connect at once
 ROW = re.compile(rb'id="payment-([A-Za-z0-9]{24})"')
 ENDED = b"0\r\n\r\n"
 Offers = Sequence[tuple[str, int]]
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,11 @@ class Viewer(asyncio.Protocol):
 
 def idle(server: Server, operator: Visitor, offers: Offers, viewers: int = IDLE) -> Idle:
     """Ends the server."""
-    return _run(_idle(server, operator, offers, viewers))
+    return run(_idle(server, operator, offers, viewers))
 
 
 def busy(server: Server, operator: Visitor, offers: Offers, workers: int) -> Busy:
-    return _run(_busy(server, operator, offers, workers))
+    return run(_busy(server, operator, offers, workers))
 
 
 def let_many_in() -> None:
@@ -98,11 +96,6 @@ def let_many_in() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = 2 * IDLE + 500
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
-
-
-def _run(work: Coroutine[object, object, Found]) -> Found:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 async def _join(server: Server, operator: Visitor, count: int) -> list[Viewer]:
@@ -165,14 +158,15 @@ async def _busy(server: Server, operator: Visitor, offers: Offers, workers: int)
         begun = time.perf_counter()
         pressed[await _prepare(client, offer)] = begun
 
-    before = server.cpu()
+    before, asking = server.cpu(), time.process_time()
     async with httpx.AsyncClient(base_url=server.url) as client, asyncio.TaskGroup() as group:
         begun = time.perf_counter()
         for number, offer in enumerate(offers[:CHANGES]):
             await asyncio.sleep(max(0, begun + number / A_SECOND - time.perf_counter()))
             group.create_task(change(client, offer))
     await asyncio.sleep(2 * QUIET)
-    seen = Timings(cpu=server.cpu() - before, took=time.perf_counter() - begun)
+    took, asking = time.perf_counter() - begun, time.process_time() - asking
+    seen = Timings(cpu=server.cpu() - before, took=took, asking=asking)
     for viewer in viewers:
         rows = viewer.rows
         seen.seconds += [rows[name] - moment for name, moment in pressed.items() if name in rows]

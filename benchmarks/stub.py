@@ -1,4 +1,4 @@
-"""A PG that says yes to every confirm after `DELAY` seconds: quick, so that it is not what is measured."""
+"""A PG that says yes to every confirm and cancel after `DELAY` seconds: quick, so that it is not what is measured."""
 
 import asyncio
 import json
@@ -27,6 +27,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         "currency": "KRW",
         "method": "카드",
     }
+    if scope["path"].endswith("/cancel"):
+        key, whole = scope["path"].split("/")[-2], asked.get("cancelAmount")
+        answer |= {"status": "CANCELED", "paymentKey": key, "orderId": key.removeprefix("pay_"), "totalAmount": whole}
+        answer["cancels"] = [{"transactionKey": f"back_{key}", "cancelAmount": whole}]
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})

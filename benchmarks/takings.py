@@ -1,6 +1,5 @@
-"""Taking money: prepare and complete, 64 at once, against a PG that answers after 0 or 50 ms."""
+"""Taking money and giving it back, 64 at once, against a PG that answers after 0 or 50 ms."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import Sequence
@@ -15,7 +14,9 @@ from benchmarks import servers
 from benchmarks.ground import Ground, run
 from benchmarks.servers import Server
 from benchmarks.timing import Post, Timings, post_all
+from benchmarks.timing import run as run_loop
 
+VERBS = ("prepare", "complete", "refund")
 AT_ONCE = 64
 DELAYS = (0.0, 0.05)  # seconds until the PG answers
 TURNS = 2
@@ -39,7 +40,7 @@ def measure(ground: Ground, delay: float, found: Takings) -> None:
     ):
         run("benchmarks.peers.flask_json", BENCH_DATABASE=for_flask, BENCH_PG=pg.url)
         run("benchmarks.peers.fastapi_sqlmodel", BENCH_DATABASE=for_fastapi, BENCH_PG=pg.url)
-        offers = asyncio.run(open_shop(url))
+        offers, operator = run_loop(open_shop(url)), run_loop(let_in(url))
         tokens = [(f"token-{number % 400}", 1) for number in range(BURST)]
         with (
             servers.ours(url, pg.url) as us,
@@ -48,7 +49,7 @@ def measure(ground: Ground, delay: float, found: Takings) -> None:
             servers.fastapi(for_fastapi, pg.url) as fastapi,
         ):
             for server, few in ((us, offers), (fastapi, tokens), (threaded, tokens), (plain, tokens)):
-                if any(warmed.errors for warmed in take(server, few[:20])):
+                if any(warmed.errors for warmed in take(server, few[:20], operator if server is us else "")):
                     raise RuntimeError(f"{server.name} does not take money: nothing to compare with")
             for turn in range(TURNS):
                 for name, server, burst in (
@@ -57,9 +58,9 @@ def measure(ground: Ground, delay: float, found: Takings) -> None:
                     ("Flask, threads", threaded, tokens),
                     ("Flask, gunicorn's defaults", plain, tokens[:SLOW_BURST]),
                 ):
-                    prepared, completed = take(server, burst)
-                    found.setdefault(("prepare", delay, name), Timings()).add(prepared)
-                    found.setdefault(("complete", delay, name), Timings()).add(completed)
+                    measured = take(server, burst, operator if server is us else "")
+                    for verb, timings in zip(VERBS, measured, strict=True):
+                        found.setdefault((verb, delay, name), Timings()).add(timings)
 
 
 async def open_shop(url: str) -> list[tuple[str, int]]:
@@ -79,16 +80,29 @@ async def open_shop(url: str) -> list[tuple[str, int]]:
     return [(token, prompt or 0) for prompt in prompts for token in tokens]
 
 
-def take(server: Server, offers: Sequence[tuple[str, int]]) -> tuple[Timings, Timings]:
-    """Prepare and complete each of these once."""
+async def let_in(url: str) -> str:
+    """A token of the operator's: of ours, no buyer gives money back."""
+    db, token = Database(url), secrets.token_urlsafe(24)
+    async with db.write() as session:
+        operator = (await session.exec(select(User.id).where(User.is_admin))).one()
+        session.add(ApiToken(user_id=operator or 0, digest=digest(token)))
+    await db.close()
+    return token
+
+
+def take(server: Server, offers: Sequence[tuple[str, int]], operator: str) -> tuple[Timings, Timings, Timings]:
+    """Prepare, complete and refund each of these once. Without an operator the buyer asks for the refund."""
     body = [json.dumps({"prompt_id": prompt, "payment_method": "card"}).encode() for _, prompt in offers]
     posts = [Post("/api/payment/prepare", one, token) for one, (token, _) in zip(body, offers, strict=True)]
-    prepared, answers = asyncio.run(post_all(server, posts, AT_ONCE))
-    completions = []
+    prepared, answers = run_loop(post_all(server, posts, AT_ONCE))
+    completions, returns = [], []
     for answer, (token, _) in zip(answers, offers, strict=True):
         if answer:
             order_id = json.loads(answer)["order_id"]
             paid = json.dumps({"order_id": order_id, "pg_transaction_id": f"pay_{order_id}"}).encode()
             completions.append(Post("/api/payment/complete", paid, token))
-    completed, _ = asyncio.run(post_all(server, completions, AT_ONCE))
-    return prepared, completed
+            reason = json.dumps({"reason": "단순변심"}).encode()
+            returns.append(Post(f"/api/payment/{order_id}/refund", reason, operator or token, key=order_id))
+    completed, _ = run_loop(post_all(server, completions, AT_ONCE))
+    refunded, _ = run_loop(post_all(server, returns, AT_ONCE))
+    return prepared, completed, refunded

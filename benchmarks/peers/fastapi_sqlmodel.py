@@ -1,4 +1,4 @@
-"""FastAPI and SQLModel, asynchronous, as their tutorials write it: one session a request; prepare, complete, list."""
+"""FastAPI and SQLModel, asynchronous, as their tutorials write it: one session a request."""
 
 import asyncio
 import os
@@ -67,6 +67,10 @@ class Complete(SQLModel):
     pg_transaction_id: str
 
 
+class Refund(SQLModel):
+    reason: str
+
+
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
     async with httpx.AsyncClient(base_url=PG, auth=("test_sk_bench", ""), timeout=20) as client:
@@ -128,6 +132,21 @@ async def complete(body: Complete, buyer: Buyer, session: Session, response: Res
         payment.completed_at = now()
     else:
         payment.status, response.status_code = "failed", 402
+    session.add(payment)
+    await session.commit()
+    return payment
+
+
+@app.post("/api/payment/{order_id}/refund")
+async def refund(order_id: str, body: Refund, _buyer: Buyer, session: Session) -> Payment:
+    payment = (await session.exec(select(Payment).where(Payment.order_id == order_id))).first()
+    if payment is None:
+        raise HTTPException(404)
+    asked = {"cancelReason": body.reason, "cancelAmount": payment.amount}
+    answer = await app.state.pg.post(f"/v1/payments/{payment.pg_transaction_id}/cancel", json=asked)
+    if answer.status_code != 200:
+        raise HTTPException(402)
+    payment.status, payment.refunded_amount = "refunded", payment.amount
     session.add(payment)
     await session.commit()
     return payment
