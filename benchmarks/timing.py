@@ -124,6 +124,8 @@ async def post_all(server: Server, posts: Sequence[Post], at_once: int) -> tuple
             if not stays:
                 writer.close()
                 reader = writer = None
+        if writer:
+            writer.close()
 
     await asyncio.gather(*(work() for _ in range(at_once)))
     timings.took = time.perf_counter() - begun
