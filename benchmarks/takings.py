@@ -103,6 +103,7 @@ def take(server: Server, offers: Sequence[tuple[str, int]], operator: str) -> tu
             completions.append(Post("/api/payment/complete", paid, token))
             reason = json.dumps({"reason": "단순변심"}).encode()
             returns.append(Post(f"/api/payment/{order_id}/refund", reason, operator or token, key=order_id))
-    completed, _ = run_loop(post_all(server, completions, AT_ONCE))
+    completed, paid_for = run_loop(post_all(server, completions, AT_ONCE))
+    returns = [post for post, paid in zip(returns, paid_for, strict=True) if paid]  # a burst may not reach the last
     refunded, _ = run_loop(post_all(server, returns, AT_ONCE))
     return prepared, completed, refunded
