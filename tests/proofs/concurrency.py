@@ -14,7 +14,7 @@ from tests.proofs.world_house import databases
 
 NAME = "concurrency"
 CALLERS: dict[bool, list[tuple[Sequence[str], int]]] = {
-    False: [(WAYS, 8)],
+    False: [(WAYS, 5)],
     True: [((at,), callers) for at in WAYS for callers in (2, 3, 8, 50, 500)],
 }
 RACING = {False: 36, True: 100}  # partial refunds of one payment, of which 33 fit

@@ -100,6 +100,7 @@ class ReadOnlyServer(Room):
         execute(self.server, f'ALTER DATABASE "{self.name}" {how}')
         kick = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'"
         execute(self.server, kick)
+        time.sleep(0.2)  # until the signals have arrived: a request of this moment may break off
 
 
 def namespace() -> list[str] | None:

@@ -137,8 +137,8 @@ class Ground:
 
 
 def cases(long: bool, dice: random.Random, at: str, turn: int = 0) -> list[Case]:
-    """Short: every third kind by `turn`, calls and moments by the seed."""
-    kinds = list(KINDS[at]) if long else list(KINDS[at])[turn % 3 :: 3]
+    """Short: every fifth kind by `turn`, calls and moments by the seed."""
+    kinds = list(KINDS[at]) if long else list(KINDS[at])[turn % 5 :: 5]
     every = [Case(call, kind, when, at) for kind, call, when in product(kinds, CALLS, ("before", "after"))]
     return every if long else [dice.choice([case for case in every if case.kind == kind]) for kind in kinds]
 

@@ -27,7 +27,7 @@ from tests.proofs.world_house import databases, frozen, one_at_a_time, settings
 from tests.proofs.world_stage import StagedDatabase
 
 NAME = "model"
-SOME = 15  # of a PG, in a short run
+SOME = 8  # of a PG, in a short run
 SIBLINGS = ("alone", "owned", "in flight")  # another payment of the same buyer for the same prompt
 
 Verb = Callable[[Till, str], Awaitable[Any]]
