@@ -16,6 +16,7 @@ from sqlalchemy import update
 from sqlmodel import col
 from starlette.datastructures import Secret
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from app import streams
 from app.config import Settings
@@ -402,3 +403,27 @@ def test_an_access_log_keeps_no_query(settings: Settings, caplog: pytest.LogCapt
     thread.join()
     (line,) = [record.getMessage() for record in caplog.records if record.name == "uvicorn.access"]
     assert '"GET /payments/A/return HTTP/1.1" 404' in line
+
+
+@pytest.mark.parametrize("path", ["/login", "/webhooks/toss"])
+def test_whoever_leaves_while_their_words_are_read_is_no_error_of_ours(
+    house: House, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: Message = {"type": "http.request", "body": b"email=", "more_body": True}
+    coming, told = [begun, {"type": "http.disconnect"}], list[Message]()
+    headers = [(b"host", b"testserver"), (b"content-type", b"application/x-www-form-urlencoded")]
+    asked = {"method": "POST", "path": path, "query_string": b"", "headers": headers, "http_version": "1.1"}
+    where = {"scheme": "http", "server": ("testserver", 80), "client": ("127.0.0.1", 1), "root_path": ""}
+
+    async def ask() -> None:
+        async def receive() -> Message:
+            return coming.pop(0)
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        await house.app({"type": "http", **asked, **where, "state": dict(house.door.app_state)}, receive, send)
+
+    house.run(ask)
+    assert told[0]["status"] == 400
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app import auth
@@ -88,6 +88,11 @@ async def database_away(request: Request, error: Exception) -> Response:
     return await _tell(request, 503, "DATABASE_UNAVAILABLE", SENTENCES[503])
 
 
+async def left(_request: Request, _error: ClientDisconnect) -> Response:
+    """Whoever left while their words were still being read hears nothing of it, and no log either."""
+    return Response(status_code=400)
+
+
 async def broken(request: Request, _error: Exception) -> Response:
     answer = await _tell(request, 500, "INTERNAL", SENTENCES[500])
     for name, value in request.app.state.careful.items():
@@ -102,6 +107,7 @@ handlers: dict[Any, Callable[..., Any]] = {
     InDoubt: in_doubt,
     DBAPIError: database_away,
     PoolTimeout: database_away,
+    ClientDisconnect: left,
     OSError: database_away,
     Exception: broken,
 }
