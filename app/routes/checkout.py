@@ -87,14 +87,21 @@ def return_url(request: Request, payment: Payment) -> str:
     return f"{request.state.settings.base_url}{path}"
 
 
-@login_required
-async def window(request: Request) -> Response:
-    """The one page that loads a PG's script. A settled payment has no window any more."""
+async def _own(request: Request) -> Payment:
+    """Raises HTTPException 404 for somebody else's."""
     till: Till = request.state.till
     async with till.db.read() as session:
         payment = await find(session, request.path_params["order_id"])
     if payment.user_id != request.state.user.id:
         raise HTTPException(404)
+    return payment
+
+
+@login_required
+async def window(request: Request) -> Response:
+    """The one page that loads a PG's script. A settled payment has no window any more."""
+    till: Till = request.state.till
+    payment = await _own(request)
     if payment.status != Status.PENDING:
         return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
     gateway, back = till.gateway_for(payment), return_url(request, payment)
@@ -124,10 +131,7 @@ async def come_back(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """The buyer does not want the virtual account any more."""
     till: Till = request.state.till
-    async with till.db.read() as session:
-        payment = await find(session, request.path_params["order_id"])
-    if payment.user_id != request.state.user.id:
-        raise HTTPException(404)
+    payment = await _own(request)
     payment = await deposits.withdraw(till, payment.order_id, "buyer")
     if not wants_fragment(request):
         return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
