@@ -38,7 +38,8 @@ def authorities() -> ssl.SSLContext:
 def http_client(settings: Settings) -> httpx.AsyncClient:
     """One for the life of the process: connections to the PGs stay warm."""
     timeout = httpx.Timeout(settings.pg_timeout, connect=min(5.0, settings.pg_timeout))
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+    # A connection that is older the PG may be closing just now: servers keep one for 5 s and more.
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=4)
     return httpx.AsyncClient(timeout=timeout, verify=authorities(), limits=limits)
 
 
