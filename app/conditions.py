@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+import app.desk  # noqa: F401  its tables
 from app.clock import now
 from app.filters import STUCK_AFTER, Filter, Sought
 from app.models import UNSETTLED, RefundStatus, Status
@@ -19,6 +20,7 @@ from app.terms import PIECES, matches
 
 P: Table = SQLModel.metadata.tables["payment"]
 R: Table = SQLModel.metadata.tables["refund"]
+A: Table = SQLModel.metadata.tables["approval"]
 SORTED = 5000  # rows, so many at most, for one page; an index that more of them fit is walked in its order instead
 
 

@@ -108,7 +108,8 @@ def draw(name: str, **context: Any) -> str:
 @functools.lru_cache(maxsize=5000)
 def _drawn_row(payment: Any) -> Markup:
     refunds = {payment.id: payment.refund} if payment.refund else {}
-    return Markup(draw("admin/payments/_row.html", payment=payment, refunds=refunds))  # noqa: S704  it has escaped all
+    asked = {payment.id} if payment.asked else set()
+    return Markup(draw("admin/payments/_row.html", payment=payment, refunds=refunds, asked=asked))  # noqa: S704  it has escaped all
 
 
 def drawn_row(payment: Any) -> Markup:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.conditions import P, R, conditions, is_sqlite, steer, steered
+from app.conditions import A, P, R, conditions, is_sqlite, steer, steered
 from app.filters import Filter, Sought
 from app.models import Payment, RefundStatus, Status
 from app.terms import PIECES, holds, matches, spelled
@@ -41,10 +41,12 @@ _NAMES = """
     created_at completed_at refunded_at
 """
 _LATEST = select(R.c.status).where(R.c.payment_id == P.c.id).order_by(R.c.id.desc()).limit(1).scalar_subquery()
+_UNDECIDED = A.c.decided_at.is_(None)
 LISTED = (
     *(P.c[name] for name in _NAMES.split()),
     and_(P.c.status == Status.COMPLETED, P.c.paid_amount > P.c.refunded_amount).label("refundable"),
     case((P.c.paid_amount > 0, _LATEST)).label("refund"),  # nothing to look for where nothing was paid
+    and_(P.c.paid_amount > 0, select(A.c.id).where(A.c.payment_id == P.c.id, _UNDECIDED).exists()).label("asked"),
 )
 
 
@@ -94,13 +96,26 @@ async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
     return len(await _rows(session, await _query(session, wanted, sought, _Turn.of(wanted), most)))
 
 
-async def latest_refunds(session: AsyncSession, payments: Sequence[Payment]) -> dict[int, RefundStatus]:
-    """How the last refund of each payment stands, by payment id."""
-    ids = [payment.id for payment in payments if payment.id is not None]
+@dataclass(frozen=True)
+class Standing:
+    """What the rows of payments say beside them, by payment id."""
+
+    refunds: dict[int, RefundStatus]
+    """How the last refund of each stands."""
+    asked: set[int]
+    """Which have a refund that waits for a second person."""
+
+
+async def standing(session: AsyncSession, payments: Sequence[Payment]) -> Standing:
+    ids = [payment.id for payment in payments]
     if not ids:
-        return {}
-    query = select(R.c.payment_id, R.c.status).where(R.c.payment_id.in_(ids)).order_by(R.c.id)
-    return {row.payment_id: row.status for row in await _rows(session, query)}
+        return Standing({}, set())
+    latest = select(R.c.payment_id, R.c.status).where(R.c.payment_id.in_(ids)).order_by(R.c.id)
+    asked = select(A.c.payment_id).where(A.c.payment_id.in_(ids), _UNDECIDED)
+    return Standing(
+        {row.payment_id: row.status for row in await _rows(session, latest)},
+        {row.payment_id for row in await _rows(session, asked)},
+    )
 
 
 # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -164,6 +164,10 @@ def decide(visitor: Visitor, approval: Approval, decision: str = "grant", amount
     return status
 
 
+def waits(admin: Visitor) -> bool:
+    return "승인 대기" in words(one(admin.get("/admin/payments").text, "tr[data-status] .state"))
+
+
 def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_for(
     house: House, operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout, sandbox: Sandbox
 ) -> None:
@@ -177,6 +181,7 @@ def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_fo
     assert_page(admin.get("/admin"), "기다리는 환불 1건")
     assert_page(admin.get("/admin/approvals"), "₩2,001 승인하고 돌려주기", "광고와 다름", "operator@example.com")
     assert "승인하고 돌려주기" not in operator.get(record(paid)).text
+    assert waits(admin), "the list says so"
 
     assert decide(operator, approval) == 403, "one's own request"
     assert decide(admin, approval, amount=9_999) == 409
@@ -184,6 +189,7 @@ def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_fo
     assert sandbox.ledger(paid.order_id)["refunded"] == 3_000
     for _ in range(2):
         assert decide(admin, approval) == 303
+    assert not waits(admin)
     assert sandbox.ledger(paid.order_id)["refunded"] == 5_001
     assert decide(operator, approval, "refuse") == 409, "it was decided"
     told = words(one(admin.get(record(paid)).text, ".timeline"))
