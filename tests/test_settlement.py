@@ -22,6 +22,7 @@ from tests import story
 from tests.conftest import Cashier, Checkout, House, Visitor
 from tests.fragments import assert_page
 from tests.sandboxes import Sandbox
+from tests.test_locks import read_unlocked
 
 
 def set_to(house: House, order_id: str, **facts: object) -> None:
@@ -191,8 +192,10 @@ def test_what_the_console_left_of_it_is_asked_for_with_a_key_of_its_own(
     checkout = undeliverable("reset", when="before")
     [whole] = house.refunds(checkout.order_id)
     console_cancels(sandbox, checkout, 4_000)
-    for _ in range(2):
-        house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    with read_unlocked() as unlocked:
+        for _ in range(2):
+            house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert unlocked == []
     rest, console = house.refunds(checkout.order_id)
     assert [(entry.amount, entry.status) for entry in (rest, console)] == [(6_000, "done"), (4_000, "done")]
     assert rest.pg_key != whole.pg_key
