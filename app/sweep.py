@@ -8,7 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlmodel import col, or_, select
@@ -20,6 +20,7 @@ from app.till import Till
 
 CHUNK = 500  # order ids a query
 AT_ONCE = 8  # questions to a PG without a book
+LONGEST = timedelta(hours=1)  # from an order to the end of its window at a PG without a book
 
 
 class Bucket(StrEnum):
@@ -100,12 +101,14 @@ async def _one_by_one(till: Till, gateway: Gateway, since: datetime, until: date
 
 
 async def _touched(session: AsyncSession, gateway: Gateway, since: datetime, until: datetime) -> Sequence[Payment]:
-    """Ours of this time that the PG has a number for: begun, paid or given back in it."""
+    """Ours of this time: begun, paid or given back in it; or begun so shortly before that it was paid in it unheard."""
     back = select(Refund.payment_id).where(col(Refund.done_at).between(since, until))
-    moments = (col(Payment.created_at), col(Payment.completed_at))
-    touched = or_(*(moment.between(since, until) for moment in moments), col(Payment.id).in_(back))
-    known = (col(Payment.gateway) == gateway.name, col(Payment.pg_transaction_id).is_not(None))
-    return (await session.exec(select(Payment).where(*known, touched).order_by(col(Payment.id)))).all()
+    begun, paid = (
+        col(Payment.created_at).between(since - LONGEST, until),
+        col(Payment.completed_at).between(since, until),
+    )
+    mine = (col(Payment.gateway) == gateway.name, or_(begun, paid, col(Payment.id).in_(back)))
+    return (await session.exec(select(Payment).where(*mine).order_by(col(Payment.id)))).all()
 
 
 async def _their_book(gateway: Gateway, since: datetime, until: datetime) -> dict[str, Sums]:

@@ -3,14 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import audit
+from app import audit, settlement
 from app.clock import KST, now
 from app.daily import Daily
-from app.models import Event, Payment, Purchase, Refund
+from app.models import Event, Payment, Purchase, Refund, Status
 from app.sweep import Bucket, Sweep, sweep
 from app.till import find
 from tests import story
@@ -37,6 +38,28 @@ def test_equal_books_have_no_difference(
     cashier.order(buyer, story.DISCOUNTED)
     found = swept(house)
     assert (found.orders, list(found.differences)) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("database_url", "at"), [("sqlite", "portone"), ("sqlite", "portone_v1")], indirect=["database_url"]
+)
+def test_what_a_window_took_after_we_had_closed_the_order_is_found(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    """And nobody told: no webhook, and the browser never came back."""
+    checkout = cashier.authenticate(buyer)
+
+    async def close(session: AsyncSession) -> None:
+        payment = await find(session, checkout.order_id)
+        payment.status, payment.next_check_at = Status.EXPIRED, None
+        payment.created_at -= timedelta(minutes=90)
+
+    house.change(close)
+    found = swept(house)
+    assert [(it.bucket, it.order_id) for it in found.differences] == [(Bucket.STATES, checkout.order_id)]
+    house.run(settlement.settle, house.till, checkout.order_id, story.ADMIN)
+    assert house.payment(checkout.order_id).status == "completed"
+    assert list(swept(house).differences) == []
 
 
 def test_each_kind_of_difference_lands_in_its_bucket(

@@ -80,7 +80,7 @@ def play(kakaopay: KakaoPay, payment: Payment | None, action: str, chosen: dict[
         raise Refused(-404)
     if payment.expired(kakaopay.world.clock.now()):
         return failed(kakaopay, payment)
-    if payment.status not in PENDING:
+    if payment.status not in PENDING or payment.settles_at is not None:  # the bank has been asked: the page is over
         raise Refused(-783)
     if action in AT_PAGE:
         return end(kakaopay, payment, AT_PAGE[action][1])

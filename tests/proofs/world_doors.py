@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from app import payments
 from app.gateways import Redirect, Window
 from app.models import Payment
-from app.till import Till
+from app.till import Refused, Till
 from sandbox import kakaopay, portone, portone_v1, toss
 from sandbox.kakaopay import moves as kakaopay_moves
 from sandbox.kakaopay import window as kakaopay_window
@@ -31,6 +31,7 @@ from sandbox.webhooks import Delivery
 from sandbox.world import World
 
 SITE = "http://pg"
+BROWSER = 300.0  # seconds that one waits for a page
 REFUSED = (TossRefused, KakaoPayRefused, PortOneRefused)
 Query = dict[str, str]
 
@@ -54,7 +55,10 @@ class Door:
 
     async def open(self, till: Till, payment: Payment, **lie: Any) -> str:
         """The way to the window, and its key. Raises Refused of ours too: the PG does not let us open one."""
+        asked = time.time()
         step = await payments.open_window(till, payment, back_of(payment.order_id))
+        if time.time() > asked + BROWSER:
+            raise Refused("GONE", "The page has failed to load.")
         return self.enter(step, lie)
 
     def enter(self, step: Redirect | Window, lie: Mapping[str, Any]) -> str:

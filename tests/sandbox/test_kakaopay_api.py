@@ -293,6 +293,8 @@ def test_a_bank_that_is_late_pays_in_the_end(kakao: Kakao) -> None:
     tid, token = kakao.authenticated("bank-unknown")
     assert kakao.approve(tid, token).json()["extras"]["method_result_code"] == "BANK_FIRM_UNKNOWN"
     assert code_of(kakao.approve(tid, token)) == (400, -785)
+    for action in ("quit", "authenticate"):
+        assert code_of(kakao.act(tid, action)) == (400, -783), "the page is over"
     kakao.wait(1190)
     assert (kakao.status(tid), kakao.ledger()["charged"]) == ("AUTH_PASSWORD", 0)
     kakao.wait(11)
