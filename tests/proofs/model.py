@@ -210,12 +210,13 @@ async def judge(db: StagedDatabase, by_order: Mapping[str, Case], report: Report
     for payment in rows:
         case = by_order[payment.order_id]
         good = (Status.COMPLETED, Status.REFUNDED)
-        taken_back = "account" in case.kind and case.answer in ("waiting", "expired")  # by the bank: a legal way
+        # By the bank, which is legal. It waits again, even after its time: the next look ends that.
+        taken_back = "account" in case.kind and case.status in good and case.answer in ("waiting", "expired")
         if case.status in good and payment.status not in (*good, *([Status.WAITING] if taken_back else [])):
             report.wrong.setdefault("a settled state was downgraded", []).append(str(case))
         if case.answer == "paid" and case.verb in ("write", "settle") and payment.paid_amount != PRICE:
             report.wrong.setdefault("money at the PG and no evidence of it here", []).append(str(case))
-        if case.verb == "settle" and case.answer in FINAL and payment.unsettled:
+        if case.verb == "settle" and case.answer in FINAL and payment.unsettled and not taken_back:
             report.wrong.setdefault("the PG's last word left it open", []).append(str(case))
 
 
