@@ -1,14 +1,17 @@
 """Money is taken once, given back once, and never for nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import reconciler
+from app import payments, reconciler
 from app.clock import now
+from app.gateways import Window
+from app.gateways.toss import Toss
 from app.till import find
 from tests import story
 from tests.conftest import EVERY_CONFIRM, EVERY_PG, Cashier, House, Visitor
@@ -166,6 +169,45 @@ def test_coming_back_without_an_approval_is_told_and_nothing_is_asked_of_the_pg(
     assert "돈을 보내세요" not in page.get_text(), "a text from the address bar is never shown"
     assert house.payment(checkout.order_id).status == status
     assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 0
+
+
+@EVERY_CONFIRM
+def test_a_return_that_brings_nothing_asks_for_nothing(house: House, buyer: Visitor, cashier: Cashier) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer))
+    assert buyer.get(f"{checkout.path}/return").status_code == 303
+    assert house.payment(checkout.order_id).status in ("pending", "failed")
+    assert cashier.confirm_calls(checkout) == 0
+
+
+@pytest.mark.parametrize(("database_url", "at"), [("sqlite", "portone_confirm")], indirect=["database_url"])
+def test_a_permission_for_an_order_that_has_ended_takes_nothing(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """Two windows of one order: one was closed, in the other the buyer went on."""
+    checkout = cashier.authenticate(buyer)
+    buyer.get(f"{checkout.path}/return?paymentId={checkout.order_id}&code=FAILURE_TYPE_PG")
+    ended = house.payment(checkout.order_id).status
+    assert ended in ("canceled", "failed")
+    buyer.get(checkout.back)
+    assert house.payment(checkout.order_id).status == ended
+    assert (cashier.confirm_calls(checkout), sandbox.ledger(checkout.order_id)["charged"]) == (0, 0)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kept", [{"transaction_id": "T1"}, {"until": datetime(2099, 1, 1, tzinfo=UTC)}])
+def test_whatever_a_window_is_called_or_how_long_it_stays_is_kept(
+    house: House, buyer: Visitor, cashier: Cashier, kept: dict[str, Any]
+) -> None:
+    payment = house.payment(cashier.order(buyer).order_id)
+
+    async def start(*_: object) -> Window:
+        return Window("https://sdk", [["open"]], **kept)
+
+    with patch.object(Toss, "start", start):
+        house.run(payments.open_window, house.till, payment, "http://testserver/back")
+    row = house.payment(payment.order_id)
+    assert row.pg_transaction_id == kept.get("transaction_id")
+    assert (row.pg_window is not None) == ("until" in kept)
 
 
 def test_who_owns_the_prompt_is_not_offered_it_again(buyer: Visitor, cashier: Cashier) -> None:

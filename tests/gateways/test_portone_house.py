@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app import payments
 from app.clock import now
 from app.config import Settings, read_settings
+from app.models import Status
 from app.reconciler import reconcile
 from app.sweep import sweep
 from app.till import BREATH, Refused, find
@@ -18,6 +20,7 @@ from tests.conftest import House, PortOneCashier, Visitor
 from tests.fragments import assert_page, assert_row_redrawn
 from tests.sandboxes import Sandbox, steps_of
 
+SOON = timedelta(seconds=1)
 WHSEC = "whsec_b3VyIHNlY3JldCBvZiB0aGUgaG91c2UuLi4="
 
 
@@ -182,6 +185,30 @@ def test_a_closed_window_is_asked_about_once_a_breath(
     due = house.payment(checkout.order_id).next_check_at
     assert due, "money may have moved: the reconciler asks again"
     assert due > now(), "in its own time"
+
+
+def test_a_look_that_gets_no_answer_is_looked_for_again(house: House, buyer: Visitor, cashier: PortOneCashier) -> None:
+    """The order was closed and at rest: the browser says that money has moved, and the PG says nothing."""
+    checkout = cashier.authenticate(buyer)
+
+    async def close(session: AsyncSession) -> None:
+        payment = await find(session, checkout.order_id)
+        payment.status, payment.next_check_at, payment.checked_at = Status.EXPIRED, None, None
+
+    async def rest(session: AsyncSession) -> None:
+        (await find(session, checkout.order_id)).next_check_at = None
+
+    house.change(close)
+    cashier.fault("find", "status", status=500)
+    buyer.get(checkout.back)
+    asked = house.payment(checkout.order_id)
+    assert asked.checked_at
+    assert asked.next_check_at == pytest.approx(asked.checked_at + timedelta(seconds=house.till.settle_after), abs=SOON)
+
+    house.change(rest)
+    buyer.get(checkout.back)
+    again = house.payment(checkout.order_id)
+    assert (again.checked_at, again.next_check_at) == (asked.checked_at, asked.checked_at + BREATH), "within a breath"
 
 
 def test_a_browser_that_names_its_own_price_opens_no_window(
