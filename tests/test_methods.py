@@ -33,7 +33,7 @@ def bought(visitor: Visitor, cashier: Cashier, method: str, prompt_id: int = sto
 
 @SQLITE
 def test_every_method_is_a_card_named_by_its_label(house: House, buyer: Visitor) -> None:
-    page = assert_page(buyer.get(ORDER_FORM))
+    page = assert_page(buyer.get(ORDER_FORM), "3일 안에 입금")
     cards = page.select(".method")
     assert [str(card.input and card.input["value"]) for card in cards] == [*Toss.methods, *KakaoPay.methods]
     for card in cards:
