@@ -389,6 +389,8 @@ def test_every_code_has_a_sentence_with_the_next_step(toss: Toss, code: str) -> 
 
 def test_a_limit_is_called_a_limit_and_our_own_mistake_is_not_the_buyers(toss: Toss) -> None:
     assert "한도" in toss.sentence("EXCEED_MAX_DAILY_PAYMENT_COUNT")
+    for other in ("EXCEED_MAX_OF_TOMORROW", "AN_UNHEARD_OF_AMOUNT"):
+        assert "한도" not in toss.sentence(other)
     ours = {toss.sentence(code) for code, kind in CLASS_OF.items() if kind == "configuration"}
     assert len(ours) == 1
     assert "판매자" in ours.pop()

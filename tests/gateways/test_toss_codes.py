@@ -311,3 +311,17 @@ async def test_a_port_where_nobody_listens_is_don_t_know(call: str) -> None:
     async with http_client(settings) as client:
         with pytest.raises(InDoubt):
             await ask(Toss(settings, client), call)
+
+
+@pytest.mark.parametrize(
+    ("code", "bound"),
+    [("FAILED_INTERNAL_SYSTEM_PROCESSING", True), ("IDEMPOTENT_REQUEST_PROCESSING", False), ("", False)],
+)
+async def test_only_an_answer_of_its_own_is_tied_to_the_key_that_asked(
+    toss: Toss, pg: respx.MockRouter, code: str, bound: bool
+) -> None:
+    """Toss repeats it for 15 days (§2.2): another request needs another key. A bare 500 was no answer of Toss's."""
+    pg.post().respond(500, json={"code": code, "message": "PG의 말"})
+    with pytest.raises(InDoubt) as raised:
+        await ask(toss, "cancel")
+    assert raised.value.bound is bound
