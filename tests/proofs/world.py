@@ -131,7 +131,7 @@ class World:
                     await actors.hear(told, self.house.doors[told.gateway].headers(told))
         if not (await self.settle() and await self.give_back_deposits()):
             return
-        await self.judge("without the sweep", actors.consoled)
+        await self.judge("without the sweep", actors.only_swept)
         found = await sweep(self.house.till, BEGIN - timedelta(days=1), now() + timedelta(days=1))
         for difference in found.differences:
             actors.done["repaired by the sweep"] += 1
@@ -162,7 +162,7 @@ class World:
         return False
 
     async def judge(self, when: str, apart: set[str]) -> None:
-        """`apart`: orders that were changed in the PG's console and whose webhooks may have been lost."""
+        """`apart`: orders that changed at the PG while at rest here, and whose webhooks may have been lost."""
         books = await compare(self.house.db, dict(self.house.ledger()))
         self.actors.done["came and went unseen"] += books.unseen if not apart else 0
         for kind, orders in books.wrong().items():
