@@ -192,9 +192,10 @@ async def test_a_buyer_without_a_phone_sends_none(toss: Toss) -> None:
 
 
 async def test_long_names_are_cut_to_what_the_window_takes(toss: Toss) -> None:
-    window = await toss.start(payment(item_name="가" * 150, buyer_name="나" * 150), BACK)
+    long = {"item_name": "가" * 150, "buyer_name": "나" * 150, "buyer_email": f"{'a' * 150}@example.com"}
+    window = await toss.start(payment(**long), BACK)
     asked = window.steps[2][1]
-    assert (asked["orderName"], asked["customerName"]) == ("가" * 100, "나" * 100)
+    assert [asked[name] for name in ("orderName", "customerName", "customerEmail")] == [it * 100 for it in "가나a"]
 
 
 async def test_the_window_page_lets_in_the_sdk_and_its_sibling_hosts_only(toss: Toss) -> None:
