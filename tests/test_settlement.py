@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import payments, receipts, reconciler, refunds, settlement
 from app.clock import now
-from app.gateways import Cancellation, Receipt
+from app.gateways import Cancellation, InDoubt, Receipt
 from app.gateways.toss import Toss
 from app.models import CHECK_AFTER, Payment, Purchase, Status
 from app.till import find
@@ -158,6 +158,50 @@ def test_money_for_an_order_canceled_here_is_given_back(house: House, buyer: Vis
     house.run(receipts.write, house.till, payment.order_id, paid(payment), "webhook")
     assert house.purchases(checkout.order_id) == []
     assert [refund.reason for refund in house.refunds(checkout.order_id)] == ["취소한 주문이라 자동 환불"]
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(44.9, "pending"), (45.1, "expired")])
+def test_a_window_that_nobody_came_back_from_is_over_after_45_minutes(
+    house: House, buyer: Visitor, cashier: Cashier, minutes: float, status: str
+) -> None:
+    checkout = cashier.order(buyer)
+    set_to(house, checkout.order_id, created_at=now() - timedelta(minutes=minutes))
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    assert house.payment(checkout.order_id).status == status
+
+
+def test_a_won_that_the_pg_still_holds_opens_the_prompt(house: House, buyer: Visitor, cashier: Cashier) -> None:
+    """Its console gave the rest back before we heard of the payment: whoever wanted it closed gives all of it."""
+    payment = house.payment(cashier.order(buyer).order_id)
+    most = paid(payment, canceled=(Cancellation("console", 9_999),))
+    house.run(receipts.write, house.till, payment.order_id, most, "webhook")
+    assert len(house.purchases(payment.order_id)) == 1
+
+
+def test_a_refund_is_due_before_the_pg_is_asked_and_soon_when_it_is_silent(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    """A process that dies in between leaves the row to the reconciler, not before its own call may have an answer."""
+    checkout = cashier.buy(buyer)
+    seen = list[Payment]()
+
+    async def silent(*_: object) -> Receipt:
+        async with house.till.db.read() as session:
+            seen.append(await find(session, checkout.order_id))
+        raise InDoubt("ReadError")
+
+    with patch.object(Toss, "cancel", silent):
+        cashier.refund(admin, checkout, amount="3000")
+    [row] = seen
+    soon = timedelta(seconds=2)
+    assert row.awaiting_answer
+    assert row.next_check_at == pytest.approx(now() + timedelta(seconds=house.till.settle_after), abs=soon)
+    after = house.payment(checkout.order_id)
+    assert after.awaiting_answer
+    assert after.next_check_at == pytest.approx(now() + timedelta(seconds=CHECK_AFTER[0]), abs=soon)
+    house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    rested = house.payment(checkout.order_id)
+    assert (rested.awaiting_answer, rested.next_check_at, rested.refunded_amount) == (False, None, 3_000)
 
 
 @pytest.fixture
