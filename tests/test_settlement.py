@@ -204,6 +204,18 @@ def test_a_refund_is_due_before_the_pg_is_asked_and_soon_when_it_is_silent(
     assert (rested.awaiting_answer, rested.next_check_at, rested.refunded_amount) == (False, None, 3_000)
 
 
+def test_a_not_now_to_a_first_request_ends_it_and_it_can_be_pressed_again(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """Nothing was on its way before it, so that the no is the whole truth."""
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "code", code="NOT_AVAILABLE_BANK")
+    cashier.refund(admin, checkout, amount="3000")
+    assert [entry.status for entry in house.refunds(checkout.order_id)] == ["failed"]
+    cashier.refund(admin, checkout, amount="3000")
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 3_000
+
+
 @pytest.fixture
 def undeliverable(house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> Callable[..., Checkout]:
     """Paid for a prompt that they own by now, and the request to give it back goes wrong as told."""
@@ -244,6 +256,22 @@ def test_what_the_console_left_of_it_is_asked_for_with_a_key_of_its_own(
     assert [(entry.amount, entry.status) for entry in (rest, console)] == [(6_000, "done"), (4_000, "done")]
     assert rest.pg_key != whole.pg_key
     assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+
+
+def test_whoever_comes_late_changes_no_refund_that_is_over(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """Two that look into one book at once: under the lock the second finds everything written down."""
+    checkout = cashier.buy(buyer)
+    console_cancels(sandbox, checkout, 4_000)
+    payment = house.payment(checkout.order_id)
+    receipt = house.run(house.till.gateway_for(payment).find, payment)
+    for _ in range(2):
+        house.run(refunds._adopt, house.till, payment, receipt.canceled[0], receipt, "reconciler")
+    [over] = house.refunds(checkout.order_id)
+    house.run(refunds._owe_less, house.till, payment, over, 1)
+    assert house.refunds(checkout.order_id) == [over]
+    assert house.payment(checkout.order_id).refunded_amount == over.amount == 4_000
 
 
 def test_money_for_a_prompt_they_own_is_given_back_and_the_timeline_says_why(
@@ -339,6 +367,7 @@ def test_a_yes_that_the_pg_s_own_book_does_not_show_is_a_doubt(
     words = {"amount": 3000, "reason": "x", "key": "k", "by": "a"}
     _, refund = house.run(refunds.refund, house.till, payment.order_id, **words)
     assert (refund.status, refund.failure_code) == ("in_doubt", "REFUND_NOT_SHOWN")
+    assert refund.attempt == 0, "with another key it could be given back twice"
 
 
 def test_a_refund_that_died_before_the_pg_was_asked_is_taken_up(
