@@ -16,7 +16,7 @@ from app import payments, receipts, reconciler, refunds, settlement
 from app.clock import now
 from app.gateways import Cancellation, InDoubt, Receipt
 from app.gateways.toss import Toss
-from app.models import CHECK_AFTER, Payment, Purchase, Status
+from app.models import CHECK_AFTER, Event, Payment, Purchase, Status
 from app.till import find
 from tests import story
 from tests.conftest import Cashier, Checkout, House, Visitor
@@ -256,6 +256,44 @@ def test_what_the_console_left_of_it_is_asked_for_with_a_key_of_its_own(
     assert [(entry.amount, entry.status) for entry in (rest, console)] == [(6_000, "done"), (4_000, "done")]
     assert rest.pg_key != whole.pg_key
     assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+
+
+@pytest.mark.parametrize("parts", [(9_999,), (4_000, 6_000)])
+def test_however_the_console_gave_it_back_nothing_that_we_cannot_deliver_is_kept(
+    house: House, undeliverable: Callable[..., Checkout], sandbox: Sandbox, parts: tuple[int, ...]
+) -> None:
+    checkout = undeliverable("reset", when="before")
+    for amount in parts:
+        console_cancels(sandbox, checkout, amount)
+    for _ in range(2):
+        house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
+    done = [entry.amount for entry in house.refunds(checkout.order_id) if entry.status == "done"]
+    assert sum(done) == sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+    assert house.payment(checkout.order_id).status == "refunded"
+
+
+def test_what_the_console_gave_back_waits_for_the_doubt_that_holds_its_money(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "reset", when="before")
+    cashier.refund(admin, checkout, amount="8000")
+    console_cancels(sandbox, checkout, 4_000)
+    payment = house.payment(checkout.order_id)
+    receipt = house.run(house.till.gateway_for(payment).find, payment)
+    house.run(refunds._adopt, house.till, payment, receipt.canceled[0], receipt, "reconciler")
+    assert [entry.amount for entry in house.refunds(checkout.order_id)] == [8_000]
+    assert house.payment(checkout.order_id).refunded_amount == 8_000
+
+
+def test_whose_refund_was_the_last_stands_in_the_timeline(
+    house: House, buyer: Visitor, operator: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    checkout = cashier.buy(buyer)
+    cashier.refund(operator, checkout, amount="3000")
+    cashier.refund(admin, checkout)
+    [event] = house.rows(select(Event).where(col(Event.kind) == "refunded"))
+    assert event.actor == story.ADMIN
 
 
 def test_whoever_comes_late_changes_no_refund_that_is_over(
