@@ -160,6 +160,26 @@ def test_money_for_an_order_canceled_here_is_given_back(house: House, buyer: Vis
     assert [refund.reason for refund in house.refunds(checkout.order_id)] == ["취소한 주문이라 자동 환불"]
 
 
+def test_nobody_asks_before_the_time_has_come_nor_about_what_is_at_rest(
+    house: House, buyer: Visitor, member: Visitor, cashier: Cashier
+) -> None:
+    rested, young = cashier.buy(buyer), cashier.order(member)
+    set_to(house, young.order_id, created_at=now() - timedelta(seconds=30))
+    for checkout in (rested, young):
+        before = house.payment(checkout.order_id)
+        assert house.run(settlement.lease, house.till, checkout.order_id) is False
+        assert house.payment(checkout.order_id).checks == before.checks
+
+
+def test_a_question_about_a_doubt_stands_in_the_timeline(house: House, buyer: Visitor, cashier: Cashier) -> None:
+    checkout = cashier.authenticate(buyer)
+    cashier.fault("confirm", "reset", when="before")
+    buyer.get(checkout.back)
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.kinds(checkout.order_id) == ["created", "claimed", "doubted", "checked", "completed"]
+
+
 @pytest.mark.parametrize(("minutes", "status"), [(44.9, "pending"), (45.1, "expired")])
 def test_a_window_that_nobody_came_back_from_is_over_after_45_minutes(
     house: House, buyer: Visitor, cashier: Cashier, minutes: float, status: str
