@@ -14,7 +14,6 @@ import random
 import shutil
 import sys
 import tempfile
-import time
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -153,7 +152,7 @@ def tests_of(mutant: Mutant, seconds: Mapping[str, float], lines: Mapping[str, S
     return sorted(ran, key=lambda test: seconds[test])
 
 
-def page(tried: Sequence[Mutant], of: int, survivors: Sequence[Mutant], seed: int, seconds: float) -> str:
+def page(tried: Sequence[Mutant], of: int, survivors: Sequence[Mutant], seed: int) -> str:
     killed = len(tried) - len(survivors)
     files, alive = Counter(mutant.file for mutant in tried), Counter(mutant.file for mutant in survivors)
     lines = [
@@ -161,7 +160,7 @@ def page(tried: Sequence[Mutant], of: int, survivors: Sequence[Mutant], seed: in
         "",
         "돈을 다루는 코드의 한 곳을 바꾸면 테스트가 알아채는가. `python3 run.py mutants`가 직접 쓴 것이다.",
         "",
-        f"- 커밋 `{commit()}`, 씨앗 `{seed}`: {of:,}개 가운데 {len(tried):,}개를 시험, {seconds:,.0f}초",
+        f"- 커밋 `{commit()}`, 씨앗 `{seed}`: {of:,}개 가운데 {len(tried):,}개를 시험",
         f"- 잡은 것 {killed:,}개 ({killed / len(tried):.1%}), 살아남은 것 {len(survivors):,}개",
         "",
         "| 파일 | 시험 | 잡음 |",
@@ -194,12 +193,12 @@ def main() -> int:
     everything = [mutant for file in CORE if file in given.only for mutant in mutants(file)]
     chosen = random.Random(given.seed).sample(everything, given.sample) if given.sample else everything
     killed = json.loads(KILLED.read_text()) if KILLED.exists() else {}
-    began, mother = time.monotonic(), os.getpid()
+    mother = os.getpid()
     forks = Forks(chosen, killed, given.at_once)
     status = pytest.main([*PYTEST, *TESTS], plugins=[forks])
     if os.getpid() != mother:
         os._exit(status)
-    PAGE.write_text(page(chosen, len(everything), forks.survivors, given.seed, time.monotonic() - began), "utf-8")
+    PAGE.write_text(page(chosen, len(everything), forks.survivors, given.seed), "utf-8")
     print(PAGE)
     return status or len(forks.survivors) * 10 > len(chosen)
 
