@@ -71,7 +71,7 @@ class Answered(aiosqlite.Cursor):
         return self._rows
 
     async def fetchmany(self, size: int | None = None) -> Sequence[Any]:
-        raise NotImplementedError
+        raise NotImplementedError("nothing streams out of SQLite")
 
     async def close(self) -> None:
         pass

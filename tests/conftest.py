@@ -44,7 +44,7 @@ def anyio_backend() -> str:
 # ── who runs what ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Together(LoadScopeScheduling):  # type: ignore[misc]
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """What shares something dear stays with one worker: a browser, a shop of thousands. Those begin.
 
     (`xdist_group` does nothing under pytest 9.2: pytest-dev/pytest-xdist#1386.)
