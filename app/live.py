@@ -17,7 +17,7 @@ from app.db import Database
 from app.filters import Filter, is_stuck, why_attention
 from app.models import Event, Payment, RefundStatus, Status
 from app.render import draw
-from app.search import standing
+from app.search import margin_of
 
 log = logging.getLogger(__name__)
 
@@ -264,10 +264,10 @@ async def newest_event(session: AsyncSession) -> int:
 async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:
     ids = {event.payment_id for event in events}
     found = (await session.exec(select(Payment).where(col(Payment.id).in_(ids)))).all() if ids else []
-    beside = await standing(session, found)
+    margin = await margin_of(session, found)
     payments = {payment.id: payment for payment in found}
-    rows = {payment.id: draw("admin/payments/_row.html", payment=payment, **vars(beside)) for payment in found}
-    return [_news(event, payments[event.payment_id], beside.refunds.get(event.payment_id), rows) for event in events]
+    rows = {payment.id: draw("admin/payments/_row.html", payment=payment, **vars(margin)) for payment in found}
+    return [_news(event, payments[event.payment_id], margin.refunds.get(event.payment_id), rows) for event in events]
 
 
 def _news(event: Event, payment: Payment, refund: RefundStatus | None, rows: Mapping[int | None, str]) -> News:

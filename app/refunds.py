@@ -15,7 +15,7 @@ from app.till import Refused, Till, Wait, find, rest
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
 TWO_PEOPLE = "한 결제에서 ₩{:,}을 넘는 환불은 다른 사람의 승인이 있어야 합니다."
 UNDELIVERABLE = "undeliverable"
-"""The key of the refund that we owe because we cannot deliver: it is asked for until the PG gives a reason why not."""
+"""The key of the refund that we owe because we cannot deliver: asked for until the PG holds nothing of it."""
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 

@@ -97,7 +97,7 @@ async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Margin:
     """What the rows of payments say beside them, by payment id."""
 
     refunds: dict[int, RefundStatus]
@@ -106,13 +106,13 @@ class Standing:
     """Which have a refund that waits for a second person."""
 
 
-async def standing(session: AsyncSession, payments: Sequence[Payment]) -> Standing:
+async def margin_of(session: AsyncSession, payments: Sequence[Payment]) -> Margin:
     ids = [payment.id for payment in payments]
     if not ids:
-        return Standing({}, set())
+        return Margin({}, set())
     latest = select(R.c.payment_id, R.c.status).where(R.c.payment_id.in_(ids)).order_by(R.c.id)
     asked = select(A.c.payment_id).where(A.c.payment_id.in_(ids), _UNDECIDED)
-    return Standing(
+    return Margin(
         {row.payment_id: row.status for row in await _rows(session, latest)},
         {row.payment_id for row in await _rows(session, asked)},
     )

@@ -16,7 +16,7 @@ from app.gateways import Declined, InDoubt, RefundAccount
 from app.models import Payment, Refund, RefundStatus, User
 from app.render import SOURCES, redirect, render, subject, wants_fragment, won
 from app.roles import Permission
-from app.search import standing
+from app.search import margin_of
 from app.till import Refused, Till, find
 
 BESIDE = {"ACCOUNT_REQUIRED": "number", "UNKNOWN_BANK": "bank"}  # beside which field of the refund form a no stands
@@ -149,9 +149,9 @@ async def _refunded(request: Request, payment: Payment, entry: Refund) -> Respon
         return redirect(request, request.url_for("admin_payment", order_id=payment.order_id).path)
     till: Till = request.state.till
     async with till.db.read() as session:
-        beside = await standing(session, [payment])
+        margin = await margin_of(session, [payment])
     status = 402 if entry.status == RefundStatus.FAILED else 202 if entry.status != RefundStatus.DONE else 200
-    return render(request, "admin/refunds/_done.html", payment=payment, entry=entry, status=status, **vars(beside))
+    return render(request, "admin/refunds/_done.html", payment=payment, entry=entry, status=status, **vars(margin))
 
 
 @permission_required(Permission.REFUND)
@@ -162,5 +162,5 @@ async def cancel(request: Request) -> Response:
     if not wants_fragment(request):
         return redirect(request, request.url_for("admin_payment", order_id=payment.order_id).path)
     async with till.db.read() as session:
-        beside = await standing(session, [payment])
-    return render(request, "admin/payments/_canceled.html", payment=payment, **vars(beside))
+        margin = await margin_of(session, [payment])
+    return render(request, "admin/payments/_canceled.html", payment=payment, **vars(margin))
