@@ -113,6 +113,9 @@ def log_out(request: Request) -> None:
     request.session.clear()
 
 
+_OF_SESSION = select(User).where(col(User.id) == bindparam("id"))
+
+
 async def user_of(request: Request) -> User | None:
     """The person behind the session cookie; None when it is missing, too old, or signed out elsewhere."""
     session, seen = request.session, int(time.time())
@@ -120,7 +123,7 @@ async def user_of(request: Request) -> User | None:
         return None
     till: Till = request.state.till
     async with till.db.read() as rows:
-        user = await rows.get(User, session["user"])
+        user = (await rows.exec(_OF_SESSION, params={"id": session["user"]})).one_or_none()
     idle = timedelta(seconds=seen - session["seen"])
     if user is None or session["epoch"] != user.epoch or idle > (ADMIN_IDLE if user.is_admin else IDLE):
         session.clear()

@@ -6,9 +6,10 @@ it would like to sort.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, func, or_, select
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -21,6 +22,16 @@ from app.terms import PIECES, matches
 P: Table = SQLModel.metadata.tables["payment"]
 R: Table = SQLModel.metadata.tables["refund"]
 A: Table = SQLModel.metadata.tables["approval"]
+_ASKING = tuple(status for status in UNSETTLED if status != Status.WAITING)
+_LONG_AGO: ColumnElement[datetime] = bindparam(None, type_=P.c.created_at.type, callable_=lambda: now() - STUCK_AFTER)
+_DOUBTED = select(R.c.id).where(R.c.payment_id == P.c.id, R.c.status == RefundStatus.IN_DOUBT).exists()
+ATTENTION: dict[str, ColumnElement[bool]] = {
+    "in_doubt": P.c.status == Status.IN_DOUBT,
+    "mismatch": P.c.failure_code.endswith("MISMATCH"),
+    "stuck": and_(P.c.status.in_(_ASKING), P.c.created_at < _LONG_AGO),
+    "refund": and_(P.c.refunded_amount > 0, _DOUBTED),
+}
+"""Which of the open payments (those we will ask the PG about) a person should look at."""
 SORTED = 5000  # rows, so many at most, for one page; an index that more of them fit is walked in its order instead
 
 
@@ -41,22 +52,9 @@ def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     )
     chosen = [condition(value) for value, condition in given if value]
     if wanted.attention:
-        kinds = attention()
-        needs = or_(*kinds.values()) if wanted.attention == "any" else kinds[wanted.attention]
+        needs = or_(*ATTENTION.values()) if wanted.attention == "any" else ATTENTION[wanted.attention]
         chosen += [P.c.next_check_at.is_not(None), needs]
     return chosen
-
-
-def attention() -> dict[str, ColumnElement[bool]]:
-    """Which of the open payments (those we will ask the PG about) a person should look at."""
-    asking = tuple(status for status in UNSETTLED if status != Status.WAITING)
-    doubted = select(R.c.id).where(R.c.payment_id == P.c.id, R.c.status == RefundStatus.IN_DOUBT).exists()
-    return {
-        "in_doubt": P.c.status == Status.IN_DOUBT,
-        "mismatch": P.c.failure_code.endswith("MISMATCH"),
-        "stuck": and_(P.c.status.in_(asking), P.c.created_at < now() - STUCK_AFTER),
-        "refund": and_(P.c.refunded_amount > 0, doubted),
-    }
 
 
 # ── SQLite's way ─────────────────────────────────────────────────────────────────────────────────────────────────────

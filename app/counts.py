@@ -1,47 +1,86 @@
 """How many payments stand where: exact while they are few, "1,000+" where counting on would take longer than a page."""
 
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from sqlalchemy import TextClause, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Label, Select, bindparam, func, literal_column, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.conditions import P, attention, conditions
+from app.conditions import ATTENTION, P, conditions
 from app.deposits import EVER_OWED, owed
 from app.desk import Approval
 from app.filters import Filter
+from app.live import NEWEST
 from app.models import Status
 from app.search import count_found
 
 MANY = 1000
 FOUND = 10_000
+NARROWER: dict[str, ColumnElement[bool]] = {
+    "method": P.c.payment_method == bindparam("method"),
+    "since": P.c.created_at >= bindparam("since"),
+    "until": P.c.created_at < bindparam("until"),
+}
 ASKED = select(func.count()).select_from(Approval).where(col(Approval.decided_at).is_(None)).scalar_subquery()
 OWED = select(func.count()).select_from(EVER_OWED.subquery()).scalar_subquery()
-NARROWER = {
-    "method": "payment_method = :method",
-    "since": "created_at >= :since",
-    "until": "created_at < :until",
-}
+# The index of open payments holds nothing else.
+ATTENDED = (
+    select(*(func.count().filter(needs).label(name) for name, needs in ATTENTION.items()))
+    .add_columns(ASKED.label("asked"), OWED.label("owed"), NEWEST.scalar_subquery().label("newest"))
+    .where(P.c.next_check_at.is_not(None))
+    .with_hint(P, "INDEXED BY ix_payment_next_check_at", "sqlite")
+)
 
 
-async def by_status(session: AsyncSession, wanted: Filter) -> dict[Status, str]:
-    """For the tabs, in words. None where no index leads to the rows: inside a search, a price range, a gateway."""
-    if wanted.q or wanted.amount_from or wanted.amount_to or wanted.gateway or wanted.attention:
-        return {}
-    given = {"method": wanted.payment_method, "since": wanted.since, "until": wanted.until}
-    given = {name: value for name, value in given.items() if value}
-    rows = (await (await session.connection()).execute(_counting(tuple(given)), given)).all()
-    return {Status(status): f"{MANY:,}+" if count > MANY else f"{count:,}" for status, count in rows}
+@dataclass(frozen=True)
+class Glance:
+    """What an operator sees before the payments, in one question."""
+
+    newest: int
+    """The last event of all: where a page that is drawn now starts to listen."""
+    tabs: dict[Status, str]
+    """How many stand where, in words. None where no index leads to them: inside a search, a price range, a gateway."""
+    attention: dict[str, int]
+    """How many open payments a person should look at, by why.
+
+    And how many refunds wait: for a second person, or for the account that a deposit goes back to.
+    """
+
+
+async def glance(session: AsyncSession, wanted: Filter | None = None) -> Glance:
+    """Without a filter the tabs are left out."""
+    given, tabs = {}, list[Status]()
+    if wanted and not (wanted.q or wanted.amount_from or wanted.amount_to or wanted.gateway or wanted.attention):
+        given = {"method": wanted.payment_method, "since": wanted.since, "until": wanted.until}
+        given = {name: value for name, value in given.items() if value}
+        tabs = list(Status)
+    row = (await (await session.connection()).execute(_glanced(tuple(tabs), tuple(given)), given)).one()._mapping
+    waiting = row["asked"] + (len(await owed(session)) if row["owed"] else 0)
+    return Glance(
+        newest=row["newest"] or 0,
+        tabs={status: _in_words(row[f"is_{status}"]) for status in tabs},
+        attention={name: row[name] for name in ATTENTION} | {"waiting": waiting},
+    )
 
 
 @cache
-def _counting(given: tuple[str, ...]) -> TextClause:
-    """Written out: to build nine selects takes longer than to run them."""
-    conditions = "".join(f" AND {NARROWER[name]}" for name in given)
-    each = "SELECT '{0}', count(*) FROM (SELECT 1 FROM payment WHERE status = '{0}'{1} LIMIT {2}) AS {0}"
-    counting = text(" UNION ALL ".join(each.format(status.value, conditions, MANY + 1) for status in Status))
-    moments = [bindparam(name, type_=P.c.created_at.type) for name in given if name != "method"]
-    return counting.bindparams(*moments)
+def _glanced(tabs: tuple[Status, ...], narrowed: tuple[str, ...]) -> Select[Any]:
+    """Kept: to build it takes longer than to ask it."""
+    return ATTENDED.add_columns(*(_standing(status, narrowed) for status in tabs))
+
+
+def _standing(status: Status, narrowed: tuple[str, ...]) -> Label[int]:
+    """Written out, for PostgreSQL plans for the status and the limit at hand."""
+    there = P.c.status == literal_column(f"'{status}'")
+    some: Select[Any] = select(literal_column("1")).select_from(P).where(there, *(NARROWER[name] for name in narrowed))
+    counted = select(func.count()).select_from(some.limit(literal_column(str(MANY + 1))).subquery())
+    return counted.scalar_subquery().label(f"is_{status}")
+
+
+def _in_words(count: int) -> str:
+    return f"{MANY:,}+" if count > MANY else f"{count:,}"
 
 
 async def all_of(session: AsyncSession, wanted: Filter) -> str:
@@ -52,17 +91,3 @@ async def all_of(session: AsyncSession, wanted: Filter) -> str:
     query = select(func.count()).select_from(P).where(*conditions(wanted))
     total: int | None = await (await session.connection()).scalar(query)
     return f"{total or 0:,}"
-
-
-async def needing_attention(session: AsyncSession) -> dict[str, int]:
-    """How many open payments a person should look at, by why. The index of open payments holds nothing else.
-
-    And how many refunds wait: for a second person, or for the account that a deposit goes back to.
-    """
-    kinds = attention()
-    counted = (func.count().filter(needs).label(name) for name, needs in kinds.items())
-    query = select(*counted, ASKED.label("asked"), OWED.label("owed"))
-    query = query.where(P.c.next_check_at.is_not(None)).with_hint(P, "INDEXED BY ix_payment_next_check_at", "sqlite")
-    row = (await (await session.connection()).execute(query)).one()
-    waiting = row.asked + (len(await owed(session)) if row.owed else 0)
-    return {name: getattr(row, name) for name in kinds} | {"waiting": waiting}

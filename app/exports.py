@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
 
-from sqlalchemy import Row, update
+from sqlalchemy import update
 from sqlmodel import Field, SQLModel, col
 
 from app.clock import KST, now
 from app.db import Database
 from app.filters import Filter
-from app.search import search
+from app.search import Listed, search
 
 PAGE = 1000  # payments read at once: what is in memory, and how long others wait for their turn
 BOM = "\ufeff"  # Excel reads Korean only with it
@@ -45,7 +45,7 @@ def said(wanted: Filter) -> str:
     return unquote_plus(wanted.query_string(cursor=""))
 
 
-def cells(payment: Row[Any]) -> tuple[str | int, ...]:
+def cells(payment: Listed) -> tuple[str | int, ...]:
     return (
         payment.order_id,
         f"{payment.created_at.astimezone(KST):%Y-%m-%d %H:%M:%S}",

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -75,8 +75,12 @@ class Filter(Form):
 
     def query_string(self, **changes: str) -> str:
         """The filter as a URL's query, without what is empty."""
-        typed = self.model_dump(by_alias=True, exclude_defaults=True, mode="json") | changes
+        typed = self._typed | changes
         return urlencode({name: value for name, value in typed.items() if value not in (None, "")})
+
+    @cached_property  # a page of links asks a dozen times
+    def _typed(self) -> dict[str, Any]:
+        return self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
 
     @property
     def by_amount(self) -> bool:

@@ -229,9 +229,9 @@ class Live:
         """The first viewer makes us look again, from here on: while nobody watched, nothing was read."""
         if not self.viewers:
             async with self.db.read() as session:
-                newest = await newest_event(session)
+                newest: int | None = await (await session.connection()).scalar(NEWEST)
             if not self.viewers:  # nor did anybody come meanwhile
-                self.cursor = newest
+                self.cursor = newest or 0
         self.viewers.add(viewer)
         if self.closed:  # meanwhile
             viewer.end()
@@ -253,12 +253,6 @@ class Live:
             late = and_(col(Event.id) > after - OVERLAP, col(Event.at) > now() - LATE)
             newer = or_(newer, late)
         return (await session.exec(select(Event).where(newer).order_by(col(Event.id)).limit(CATCH_UP + 1))).all()
-
-
-async def newest_event(session: AsyncSession) -> int:
-    """Where a page that is drawn now starts to listen."""
-    newest: int | None = await (await session.connection()).scalar(NEWEST)
-    return newest or 0
 
 
 async def _draw(session: AsyncSession, events: Sequence[Event]) -> list[News]:

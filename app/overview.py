@@ -4,13 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import now
 from app.daily import COUNTS, D, kst_day
 
 DAYS = 30
+_KEY = (D.c.day, D.c.gateway, D.c.payment_method)
+_SUMS = (
+    select(*_KEY, *(func.sum(D.c[name]) for name in COUNTS))
+    .where(D.c.day >= bindparam("first"), D.c.day <= bindparam("today"))
+    .group_by(*_KEY)
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,7 @@ class Overview:
 async def overview(session: AsyncSession) -> Overview:
     today = kst_day(now())
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
-    key = (D.c.day, D.c.gateway, D.c.payment_method)
-    sums = select(*key, *(func.sum(D.c[name]) for name in COUNTS)).where(D.c.day >= days[0], D.c.day <= today)
-    rows = (await (await session.connection()).execute(sums.group_by(*key))).all()
+    rows = (await (await session.connection()).execute(_SUMS, {"first": days[0], "today": today})).all()
     told = [(day, (gateway, method), Totals(*map(int, counts))) for day, gateway, method, *counts in rows]
     each = {day: _sum(totals for at, _, totals in told if at == day) for day in days}
     ways = {way: _sum(totals for _, of, totals in told if of == way) for way in {way for _, way, _ in told}}

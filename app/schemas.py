@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row
 
 from app.forms import AccountForm, Form, Id, Phone, Text, Won
 from app.models import Payment, Purchase, Refund, RefundStatus, Status
+from app.search import Listed
 
 
 class PrepareBody(Form):
@@ -77,7 +77,7 @@ class PaymentOut(Answer):
     refunded_at: datetime | None
 
     @classmethod
-    def of(cls, payment: Payment | Row[Any]) -> Self:
+    def of(cls, payment: Payment | Listed) -> Self:
         return cls.model_validate(payment)
 
 

@@ -4,14 +4,16 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Row,
     String,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -25,7 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.conditions import A, P, R, conditions, is_sqlite, steer, steered
-from app.filters import Filter, Sought
+from app.filters import Filter
 from app.models import Payment, RefundStatus, Status
 from app.terms import PIECES, holds, matches, spelled
 
@@ -35,26 +37,62 @@ LAST = "last"
 LONGEST = "z" * 32  # follows every order number that begins alike
 
 OWNED = {"n": P.c.buyer_name, "m": P.c.buyer_email, "p": P.c.buyer_phone}
-_NAMES = """
-    id order_id gateway payment_method prompt_id amount paid_amount refunded_amount status pg_transaction_id
-    buyer_name buyer_email buyer_phone item_name failure_code failure_message checks next_check_at
-    created_at completed_at refunded_at
-"""
+
+
+class Listed(NamedTuple):
+    """A row that reads like a payment, without being one; tuples compare faster than SQLAlchemy's rows."""
+
+    id: int
+    order_id: str
+    gateway: str
+    payment_method: str
+    prompt_id: int
+    amount: int
+    paid_amount: int
+    refunded_amount: int
+    status: Status
+    pg_transaction_id: str | None
+    buyer_name: str
+    buyer_email: str
+    buyer_phone: str
+    item_name: str
+    failure_code: str | None
+    failure_message: str | None
+    checks: int
+    next_check_at: datetime | None
+    created_at: datetime
+    completed_at: datetime | None
+    refunded_at: datetime | None
+    refundable: bool
+    refund: RefundStatus | None
+    """How the last one stands."""
+    asked: bool
+    """Does a refund wait for a second person?"""
+
+
 _LATEST = select(R.c.status).where(R.c.payment_id == P.c.id).order_by(R.c.id.desc()).limit(1).scalar_subquery()
 _UNDECIDED = A.c.decided_at.is_(None)
 LISTED = (
-    *(P.c[name] for name in _NAMES.split()),
+    *(P.c[name] for name in Listed._fields if name in P.c),
     and_(P.c.status == Status.COMPLETED, P.c.paid_amount > P.c.refunded_amount).label("refundable"),
     case((P.c.paid_amount > 0, _LATEST)).label("refund"),  # nothing to look for where nothing was paid
     and_(P.c.paid_amount > 0, select(A.c.id).where(A.c.payment_id == P.c.id, _UNDECIDED).exists()).label("asked"),
+)
+_TYPED = bindparam("typed", type_=String)
+_BEGINS = and_(
+    P.c.order_id.between(_TYPED, bindparam("longest")), func.substr(P.c.order_id, 1, func.length(_TYPED)) == _TYPED
+)
+WITH_ID = (
+    select(*LISTED)
+    .where(or_(_BEGINS, P.c.pg_transaction_id == _TYPED))
+    .order_by(P.c.id.desc())
+    .limit(bindparam("limit"))
 )
 
 
 @dataclass(frozen=True)
 class Page:
-    """Rows that read like payments, without being any."""
-
-    payments: Sequence[Row[Any]]
+    payments: Sequence[Listed]
     next: str | None = None
     """The cursor of the page after this one."""
     previous: str | None = None
@@ -73,12 +111,12 @@ async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Pa
     if sought and sought.id and (found := await _by_id(session, wanted, sought.id, limit)):
         exact = next((row.order_id for row in found if sought.id in (row.order_id, row.pg_transaction_id)), None)
         number = exact is None or exact.startswith(sought.id)
-        return Page(found, understood="주문번호" if number else "결제사 거래번호")
+        return Page([Listed._make(row) for row in found], understood="주문번호" if number else "결제사 거래번호")
     turn = _Turn.of(wanted)
-    query = await _query(session, wanted, sought, turn, limit + 1)
+    query = await _query(session, wanted, limit + 1)
     anew = not is_sqlite(session) and (sought or steered(wanted))
     rows = await (_planned_anew(session, query) if anew else _rows(session, query))
-    page, more = rows[:limit], len(rows) > limit
+    page, more = [Listed._make(row) for row in rows[:limit]], len(rows) > limit
     page = page[::-1] if turn.backward else page
     understood = sought.label if sought else None
     if not page:
@@ -93,7 +131,7 @@ async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
     sought = wanted.sought
     if sought and sought.id and (found := await _by_id(session, wanted, sought.id, most)):
         return len(found)
-    return len(await _rows(session, await _query(session, wanted, sought, _Turn.of(wanted), most)))
+    return len(await _rows(session, await _query(session, wanted, most)))
 
 
 @dataclass(frozen=True)
@@ -123,14 +161,14 @@ async def margin_of(session: AsyncSession, payments: Sequence[Payment]) -> Margi
 
 async def _by_id(session: AsyncSession, wanted: Filter, typed: str, limit: int) -> Sequence[Row[Any]]:
     """An order number or a PG's transaction id, or orders whose number begins so."""
-    begins = and_(P.c.order_id.between(typed, typed + LONGEST), P.c.order_id.startswith(typed, autoescape=True))
-    query = select(*LISTED).where(or_(begins, P.c.pg_transaction_id == typed), *conditions(wanted))
-    return await _rows(session, query.order_by(P.c.id.desc()).limit(limit))
+    narrower = conditions(wanted)
+    query = WITH_ID.where(*narrower) if narrower else WITH_ID
+    return await _rows(session, query, typed=typed, longest=typed + LONGEST, limit=limit)
 
 
-async def _rows(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
+async def _rows(session: AsyncSession, query: Any, **given: Any) -> Sequence[Row[Any]]:
     """Past the session's own machinery: rows need no identity."""
-    return (await (await session.connection()).execute(query)).all()
+    return (await (await session.connection()).execute(query, given)).all()
 
 
 async def _planned_anew(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
@@ -143,25 +181,36 @@ async def _planned_anew(session: AsyncSession, query: Any) -> Sequence[Row[Any]]
         await connection.execute(text("RESET plan_cache_mode"))
 
 
-async def _query(session: AsyncSession, wanted: Filter, sought: Sought | None, turn: "_Turn", limit: int) -> Any:
-    where = [*conditions(wanted), *turn.beyond()]
-    page = select(*LISTED).where(*where).order_by(*turn.order()).limit(limit)
+async def _query(session: AsyncSession, wanted: Filter, limit: int) -> Any:
     if is_sqlite(session):
-        return _on_sqlite(await steer(session, wanted, sought), wanted, sought, where, page, turn, limit)
-    if sought is None:
+        return _on_sqlite(wanted, wanted.days, await steer(session, wanted, wanted.sought), limit)
+    page = _page(wanted, wanted.days, limit)
+    if wanted.sought is None:
         return page
-    spellings = await spelled(session, sought.parts)
+    spellings = await spelled(session, wanted.sought.parts)
     if spellings is None:  # so common that the newest payments are full of it: walk, and look
         # PostgreSQL would expect far too few of them, and collect them all.
-        return page.where(case((holds(sought.parts), true())))
-    if wanted.by_amount or len(where) > len(turn.beyond()):
+        return page.where(case((holds(wanted.sought.parts), true())))
+    if wanted.by_amount or conditions(wanted):
         return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items())))
-    return _of_owners(spellings, where, turn, limit)
+    return _of_owners(spellings, _Turn.of(wanted), limit)
 
 
-def _on_sqlite(
-    index: str | None, wanted: Filter, sought: Sought | None, where: Any, page: Any, turn: "_Turn", limit: int
-) -> Any:
+# To build a statement costs more than to ask it, and most people look at the same few lists. A period is not the same
+# days tomorrow.
+_Days = tuple[date | None, date | None]
+
+
+@lru_cache(maxsize=1000)
+def _page(wanted: Filter, _days: _Days, limit: int) -> Any:
+    turn = _Turn.of(wanted)
+    return select(*LISTED).where(*conditions(wanted), *turn.beyond()).order_by(*turn.order()).limit(limit)
+
+
+@lru_cache(maxsize=1000)
+def _on_sqlite(wanted: Filter, days: _Days, index: str | None, limit: int) -> Any:
+    turn, sought = _Turn.of(wanted), wanted.sought
+    where, page = [*conditions(wanted), *turn.beyond()], _page(wanted, days, limit)
     looked = [holds(sought.parts)] if sought else []
     if index:
         hint = (P, f"INDEXED BY {index}", "sqlite")
@@ -182,12 +231,12 @@ def _then_drawn(ids: Any, turn: "_Turn", limit: int) -> Any:
     return select(*LISTED).where(P.c.id.in_(page)).order_by(*turn.order())
 
 
-def _of_owners(spellings: dict[str, list[str]], where: Any, turn: "_Turn", limit: int) -> Any:
+def _of_owners(spellings: dict[str, list[str]], turn: "_Turn", limit: int) -> Any:
     """PostgreSQL: from each of these names, addresses and numbers to its own first payments; of those, the page."""
     firsts = []
     for kind, values in spellings.items():
         each = func.unnest(cast(values, ARRAY(String))).table_valued("value").render_derived()
-        own = select(*turn.keys).where(OWNED[kind] == each.c.value, *where)
+        own = select(*turn.keys).where(OWNED[kind] == each.c.value, *turn.beyond())
         first = own.order_by(*turn.order()).limit(limit).lateral()
         firsts.append(select(*first.c).select_from(each.join(first, true())))
     together = union(*firsts).subquery()
@@ -234,7 +283,7 @@ class _Turn:
         within, behind = (key <= value, key < value) if self.descending else (key >= value, key > value)
         return [within, or_(behind, further)]
 
-    def write(self, row: Row[Any], sign: str = "") -> str:
+    def write(self, row: Listed, sign: str = "") -> str:
         values = [getattr(row, key.name) for key in self.keys]
         text = sign + "|".join(value.isoformat() if isinstance(value, datetime) else str(value) for value in values)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

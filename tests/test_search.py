@@ -284,10 +284,10 @@ def test_tabs_count_what_they_hold_and_stop_at_a_thousand(
     assert "결제 완료 0" in words(one(admin.get("/admin/payments?payment_method=transfer").text, ".tabs"))
     assert not one(admin.get("/admin/payments?q=김").text, ".tabs").select("small"), "nobody counts inside a search"
     monkeypatch.setattr(counts, "MANY", 1)
-    counts._counting.cache_clear()
+    counts._glanced.cache_clear()
     cashier.order(buyer, story.DISCOUNTED)
     assert "결제 대기 1+ " in words(one(admin.part("GET", "/admin/payments/counts").text, ".tabs"))
-    counts._counting.cache_clear()
+    counts._glanced.cache_clear()
 
 
 def test_what_needs_a_person_comes_first(house: House, buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:
@@ -395,7 +395,7 @@ def test_no_search_and_no_conflict_reads_the_whole_table(shop: str) -> None:
 
 
 def test_what_needs_a_person_is_counted_without_reading_payments_or_the_log(shop: str) -> None:
-    plan = at(shop, lambda session: planned(session, lambda: counts.needing_attention(session), deep=True))
+    plan = at(shop, lambda session: planned(session, lambda: counts.glance(session), deep=True))
     for index in ("ix_payment_next_check_at", "uq_approval_open", "ix_event_refund_owed"):
         assert index in plan, plan
     assert "Seq Scan" not in plan

@@ -10,7 +10,6 @@ from app import counts
 from app.auth import admin_required
 from app.filters import Filter
 from app.forms import MAX_ID
-from app.live import newest_event
 from app.models import Status
 from app.render import render, wants_fragment
 from app.routes.views import all_views
@@ -26,15 +25,14 @@ async def index(request: Request) -> Response:
     till: Till = request.state.till
     typed_query = dict(request.query_params)
     wanted, errors = Filter.read(typed_query)
-    page, after, totals, attention, views = Page([]), 0, {}, {}, list[Row[Any]]()
+    page, glance, views = Page([]), counts.Glance(0, {}, {}), list[Row[Any]]()
     async with till.db.read() as session:
-        after = await newest_event(session)  # before the page is read: what comes in between is told by the stream
         try:
+            if wanted and not (wanted.cursor and wants_fragment(request)):  # more rows come alone
+                # Before the page is read: what comes in between is told by the stream.
+                glance, views = await counts.glance(session, wanted), list(await all_views(session))
             if wanted:
                 page = await search(session, wanted)
-                if not (wanted.cursor and wants_fragment(request)):  # more rows come alone
-                    totals, attention = await counts.by_status(session, wanted), await counts.needing_attention(session)
-                    views = list(await all_views(session))
         except ValueError:
             errors = {"cursor": Filter.sentences["cursor"]}
     answer = render(
@@ -47,12 +45,12 @@ async def index(request: Request) -> Response:
         errors=errors,
         page=page,
         refunds=page.refunds,
-        after=after,
+        after=glance.newest,
         statuses=list(Status),
         methods=till.methods,
         gateways={gateway.name: gateway.label for gateway in till.gateways.values()},
-        counts=totals,
-        attention=attention,
+        counts=glance.tabs,
+        attention=glance.attention,
         views=views,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
@@ -69,8 +67,8 @@ async def count(request: Request) -> Response:
         return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
     till: Till = request.state.till
     async with till.db.read() as session:
-        totals, attention = await counts.by_status(session, wanted), await counts.needing_attention(session)
-    return render(request, "admin/payments/_counts.html", wanted=wanted, counts=totals, attention=attention)
+        glance = await counts.glance(session, wanted)
+    return render(request, "admin/payments/_counts.html", wanted=wanted, counts=glance.tabs, attention=glance.attention)
 
 
 @admin_required

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.auth import admin_required
-from app.counts import needing_attention
+from app.counts import glance
 from app.overview import Overview, overview
 from app.render import render
 from app.till import Till
@@ -17,7 +17,7 @@ async def index(request: Request) -> Response:
     till: Till = request.state.till
     async with till.db.read() as session:
         found = await overview(session)
-        attention = await needing_attention(session)
+        attention = (await glance(session)).attention
     return render(
         request,
         "admin/overview/index.html",
