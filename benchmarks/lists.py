@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -32,6 +32,12 @@ Found = Mapping[str, Timings]
 
 
 @dataclass(frozen=True)
+class Few:
+    found: Found
+    files: list[files.File]
+
+
+@dataclass(frozen=True)
 class Lists:
     rows: int
     made: Made
@@ -42,14 +48,16 @@ class Lists:
     files: list[files.File]
 
 
-def measure_few(ground: Ground, few: int) -> Found:
-    """Ours alone."""
+def measure_few(ground: Ground, few: int, kinds: Sequence[str]) -> Few:
+    """Ours alone, and all of it as these kinds of files."""
     url = ground.made[few].url
     with servers.ours(url) as us:
-        return interleaved({"ours": (asking_us(operator_of_ours(us)), 20)}, scenes(an_order(url), few), ROUNDS)["ours"]
+        operator = operator_of_ours(us)
+        found = interleaved({"ours": (asking_us(operator), 20)}, scenes(an_order(url), few), ROUNDS)["ours"]
+        return Few(found, [files.download(operator, kind, few) for kind in kinds])
 
 
-def measure(ground: Ground, rows: int, growth: dict[int, Found], kinds: tuple[str, ...]) -> Lists:
+def measure(ground: Ground, rows: int, growth: Mapping[int, Few], kinds: Sequence[str]) -> Lists:
     """Ours and Django's admin over the same table, and all of it as these kinds of files."""
     made = ground.made[rows]
     run("benchmarks.peers.django_admin", BENCH_DATABASE=made.url)
@@ -66,7 +74,8 @@ def measure(ground: Ground, rows: int, growth: dict[int, Found], kinds: tuple[st
         for name, path in MORE.items():
             operator.ask(path, 40, more[name])
         taken_out = [files.download(operator, kind, rows) for kind in kinds]
-    return Lists(rows, made, found, growth | {rows: found["ours"]}, more, taken_out)
+    grown = {count: few.found for count, few in growth.items()} | {rows: found["ours"]}
+    return Lists(rows, made, found, grown, more, [file for few in growth.values() for file in few.files] + taken_out)
 
 
 def an_order(url: str) -> str:

@@ -12,19 +12,20 @@ from pathlib import Path
 from benchmarks.fanout import Busy, Idle
 from benchmarks.lists import Lists
 from benchmarks.takings import Takings
+from benchmarks.timing import BURST
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PACKAGES = (
     *("starlette", "uvicorn", "sqlalchemy", "jinja2", "django", "flask", "flask-sqlalchemy", "gunicorn"),
     *("fastapi", "sqlmodel"),
 )
-FAIR = """\
+FAIR = f"""\
 Everyone on the same machine, the same rows, asked in turn; 127.0.0.1; what warms up is not counted. Each program runs
 one process with its production settings. Only ratios inside one run mean anything. CPU is the server's own per answer
 (PostgreSQL's is not in it): it says more than the clock where others use the machine, too. The list keeps rows that it
 has drawn, as it does in a shop where several people look at the same newest payments. Who takes long is asked less
-often, and many at once ask for 1.5 s at most: where somebody manages less than a hundred answers in it, p99 is the
-slowest of them. Each goal says whether this run met it.
+often, and many at once ask for {BURST:.0f} s at most: where somebody manages less than a hundred answers in it, p99 is
+the slowest of them. Each goal says whether this run met it.
 """
 PEERS = """\
 The peers (`benchmarks/peers/`) are small and honest: Django's admin over the very same table, as shipped, and without

@@ -85,9 +85,9 @@ def _wait(server: Server, path: str) -> None:
     raise RuntimeError(f"{server.name} does not start")
 
 
-def stub(delay: float) -> AbstractContextManager[Server]:
+def stub() -> AbstractContextManager[Server]:
     words = ("uvicorn", "benchmarks.stub:app", "--log-level", "error", "--port", "{port}")
-    return serve(f"PG {delay * 1000:.0f} ms", words, {"DELAY": str(delay)}, "/")
+    return serve("PG", words, {}, "/")
 
 
 def ours(database: str, pg: str = "http://127.0.0.1:9", workers: int = 1) -> AbstractContextManager[Server]:

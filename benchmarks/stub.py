@@ -1,14 +1,17 @@
-"""A PG that says yes to every confirm and cancel after `DELAY` seconds: quick, so that it is not what is measured."""
+"""A PG that says yes to every confirm and cancel: quick, so that it is not what is measured.
+
+`POST /delay` with a number of seconds, and from then on it takes so long to answer.
+"""
 
 import asyncio
 import json
-import os
 from typing import Any
 
-DELAY = float(os.environ.get("DELAY", "0"))
+delay = 0.0  # seconds
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    global delay  # noqa: PLW0603  one process, one PG
     if scope["type"] != "http":
         return
     body = b""
@@ -17,8 +20,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    if scope["path"] == "/delay":
+        delay, body = float(body), b"{}"
     asked = json.loads(body or b"{}")
-    await asyncio.sleep(DELAY)
+    await asyncio.sleep(delay)
     answer = {
         "status": "DONE",
         "orderId": asked.get("orderId"),

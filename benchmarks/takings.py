@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
+import httpx
 from sqlmodel import select
 
 from app.auth import digest
@@ -30,13 +31,14 @@ Takings = dict[tuple[str, float, str], Timings]
 """By what was asked for, the PG's delay, and who was asked."""
 
 
-def measure(ground: Ground, delay: float, found: Takings) -> None:
+def measure(ground: Ground) -> Takings:
     """Some bursts of everyone in turn; Flask's own default serves one request at a time and gets shorter ones."""
+    found: Takings = {}
     with (
         ground.copy("ours") as url,
         ground.database("flask") as for_flask,
         ground.database("fastapi") as for_fastapi,
-        servers.stub(delay) as pg,
+        servers.stub() as pg,
     ):
         run("benchmarks.peers.flask_json", BENCH_DATABASE=for_flask, BENCH_PG=pg.url)
         run("benchmarks.peers.fastapi_sqlmodel", BENCH_DATABASE=for_fastapi, BENCH_PG=pg.url)
@@ -51,7 +53,8 @@ def measure(ground: Ground, delay: float, found: Takings) -> None:
             for server, few in ((us, offers), (fastapi, tokens), (threaded, tokens), (plain, tokens)):
                 if any(warmed.errors for warmed in take(server, few[:20], operator if server is us else "")):
                     raise RuntimeError(f"{server.name} does not take money: nothing to compare with")
-            for turn in range(TURNS):
+            for turn, delay in enumerate(DELAYS * TURNS):
+                httpx.post(f"{pg.url}/delay", content=str(delay)).raise_for_status()
                 for name, server, burst in (
                     ("ours", us, offers[20 + turn * BURST :][:BURST]),
                     ("FastAPI + SQLModel", fastapi, tokens),
@@ -61,6 +64,7 @@ def measure(ground: Ground, delay: float, found: Takings) -> None:
                     measured = take(server, burst, operator if server is us else "")
                     for verb, timings in zip(VERBS, measured, strict=True):
                         found.setdefault((verb, delay, name), Timings()).add(timings)
+    return found
 
 
 async def open_shop(url: str) -> list[tuple[str, int]]:
