@@ -11,7 +11,7 @@ delay = 0.0  # seconds
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    global delay  # noqa: PLW0603  one process, one PG
+    global delay
     if scope["type"] != "http":
         return
     body = b""
