@@ -44,13 +44,14 @@ class RefundStatus(StrEnum):
 
 
 UNSETTLED = (Status.PENDING, Status.CONFIRMING, Status.WAITING, Status.IN_DOUBT)
+CLOSED = (Status.EXPIRED, Status.FAILED, Status.CANCELED)  # without money
 
 # The whole life of a payment: what happens -> from where -> to where. Anything else is impossible, and our bug.
 MOVES: dict[str, dict[Status, Status]] = {
     "claimed": {Status.PENDING: Status.CONFIRMING},
     # Money at the PG outranks whatever we had closed: it is delivered, or given back.
     "completed": dict.fromkeys(
-        (*UNSETTLED, Status.EXPIRED, Status.FAILED, Status.CANCELED),
+        (*UNSETTLED, *CLOSED),
         Status.COMPLETED,
     ),
     "waiting": dict.fromkeys((Status.PENDING, Status.CONFIRMING, Status.IN_DOUBT), Status.WAITING),

@@ -203,7 +203,7 @@ async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> Pa
                 return None
             if not charged and await owned(session, payment.user_id, payment.prompt_id):
                 session.add(payment.move("canceled", "buyer", failure_code="ALREADY_OWNED", failure_message=OWNED))
-                await rest(session, payment)
+                await rest(till, session, payment)
                 return None
             soon = now() + timedelta(seconds=till.settle_after)
             asked = {"claimed_at": now(), "next_check_at": soon, "awaiting_answer": True, "pg_token": handed.token}
@@ -262,7 +262,7 @@ async def _turn_back(till: Till, order_id: str, code: str) -> Payment:
             kind = "canceled" if code in gateway.canceled_codes else "declined"
             sentence = gateway.sentence(code)
             session.add(payment.move(kind, "buyer", failure_code=code, failure_message=sentence))
-            await rest(session, payment)
+            await rest(till, session, payment)
     return payment
 
 
@@ -273,7 +273,7 @@ async def _decline(till: Till, order_id: str, no: Declined, actor: str) -> Payme
             sentence = till.gateway_for(payment).sentence(no.code)
             session.add(payment.move("declined", actor, failure_code=no.code, failure_message=sentence))
             payment.awaiting_answer = False
-            await rest(session, payment)
+            await rest(till, session, payment)
     return payment
 
 

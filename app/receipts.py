@@ -54,7 +54,7 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, aske
         completed = event is not None and event.kind == "completed"
         owed = await _deliver(till, session, payment, was, receipt) if completed else None
         await _read_webhooks(session, payment)
-        await rest(session, payment)
+        await rest(till, session, payment)
         if payment.next_check_at is None and payment.refundable and await refunds.unclaimed(session, payment, receipt):
             payment.check_later()  # given back without us: not at rest before it is a refund of ours
     if owed:

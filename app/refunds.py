@@ -193,7 +193,7 @@ async def _close(
         if status == RefundStatus.IN_DOUBT:
             payment.check_later()
         payment.awaiting_answer = status == RefundStatus.IN_DOUBT
-        await rest(session, payment)
+        await rest(till, session, payment)
     return payment, entry
 
 
@@ -307,5 +307,5 @@ async def _adopt(till: Till, payment: Payment, given: Cancellation, receipt: Rec
         )
         session.add(payment.tell("refund_done", actor, amount=given.amount, note="PG에서 취소됨"))
         await _take_back(session, payment)
-        await rest(session, payment)
+        await rest(till, session, payment)
     return payment

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, exists, or_
 from sqlmodel import col, select
@@ -14,10 +14,14 @@ from app import daily, terms  # noqa: F401  whoever moves money keeps the totals
 from app.circuit import Circuit
 from app.db import Database
 from app.gateways import Gateway, InDoubt, Method
-from app.models import Payment, Purchase, Refund, RefundStatus, Webhook
+from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus, Webhook
 
 BREATH = timedelta(seconds=2)
 """Between two questions to the PG about one payment that nobody but a passer-by is waiting for."""
+
+
+LAST_LOOK = timedelta(hours=2)
+"""After an order's beginning: by then every window of it has closed (a last one may open as late as 45 minutes)."""
 
 
 class Refused(Exception):
@@ -107,11 +111,22 @@ async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase
     return (await session.exec(_OWNED, params={"user_id": user_id, "prompt_id": prompt_id})).one_or_none()
 
 
-async def rest(session: AsyncSession, payment: Payment) -> None:
-    """Stop asking the PG about this payment when nothing is open any more, else see that it is asked again."""
+async def rest(till: Till, session: AsyncSession, payment: Payment) -> None:
+    """Stop asking the PG about this payment when nothing is open any more, else see that it is asked again.
+
+    What we have closed may still be paid in a window that stands open, at a PG that charges there: one last look.
+    """
     await session.flush()
     if payment.unsettled or (await session.exec(_ASKED_OR_TOLD, params={"payment_id": payment.id})).one():
         if payment.next_check_at is None:
             payment.check_later()
     else:
-        payment.next_check_at, payment.awaiting_answer = None, False
+        payment.next_check_at, payment.awaiting_answer = _last_look(till, payment), False
+
+
+def _last_look(till: Till, payment: Payment) -> datetime | None:
+    gateway = till.gateways.get(payment.gateway)
+    if payment.status not in CLOSED or gateway is None or not gateway.charges_in_window:
+        return None
+    last = payment.created_at + LAST_LOOK
+    return None if payment.checked_at and payment.checked_at >= last else last

@@ -491,7 +491,8 @@ CASHIERS: dict[str, type[Cashier]] = {
 
 def _at(names: list[str]) -> pytest.MarkDecorator:
     """On both databases at Toss, on SQLite alone at the others: what they do differently is not in the database."""
-    where = [("postgresql", "toss"), *(("sqlite", name) for name in names)]
+    where = [("sqlite", name) for name in names]
+    where += [("postgresql", "toss")] if "toss" in names else []
     return pytest.mark.parametrize(("database_url", "at"), where, indirect=True)
 
 
@@ -499,6 +500,8 @@ EVERY_PG = _at([name for name in CASHIERS if name != "portone_confirm"])
 """Plays a test at every PG."""
 EVERY_CONFIRM = _at([name for name, kind in CASHIERS.items() if kind.second_ends == "canceled"])
 """Plays a test wherever nothing is taken before we confirm."""
+EVERY_WINDOW = _at([name for name, kind in CASHIERS.items() if kind.second_ends == "refunded"])
+"""Plays a test wherever the window itself takes the money."""
 
 
 @pytest.fixture

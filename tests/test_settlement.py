@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import anyio
 import pytest
+import time_machine
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -17,9 +18,9 @@ from app.clock import now
 from app.gateways import Cancellation, InDoubt, Receipt
 from app.gateways.toss import Toss
 from app.models import CHECK_AFTER, Event, Payment, Purchase, Status
-from app.till import find
+from app.till import LAST_LOOK, find
 from tests import story
-from tests.conftest import Cashier, Checkout, House, Visitor
+from tests.conftest import EVERY_WINDOW, Cashier, Checkout, House, Visitor
 from tests.fragments import assert_page
 from tests.sandboxes import Sandbox
 from tests.test_locks import read_unlocked
@@ -66,6 +67,41 @@ def test_questions_grow_apart_and_never_end(house: House, buyer: Visitor, cashie
     assert pauses == sorted(pauses)
     assert pauses[0] <= CHECK_AFTER[1]
     assert pauses[-1] == CHECK_AFTER[-1]
+
+
+@EVERY_WINDOW
+def test_what_a_forgotten_window_takes_comes_back_though_nobody_tells_of_it(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    """The order ended in one window and was paid in another: no webhook, and nobody returns."""
+    checkout = cashier.order(buyer)
+    one, another = cashier.open(buyer, checkout), cashier.open(buyer, checkout)
+    buyer.get(cashier.press(one, "close").back)
+    assert house.payment(checkout.order_id).status == "canceled"
+    cashier.press(another)
+    assert sandbox.total()["charged"] == 10_000
+    looked_at(house, checkout.order_id, early=timedelta(seconds=1))
+    assert house.payment(checkout.order_id).paid_amount == 0
+    looked_at(house, checkout.order_id)
+    assert house.payment(checkout.order_id).status == "refunded"
+    assert sandbox.total()["refunded"] == 10_000
+
+
+@EVERY_WINDOW
+def test_an_order_that_nobody_paid_is_looked_at_once_more_and_then_rests(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    checkout = cashier.authenticate(buyer, button="close")
+    buyer.get(checkout.back)
+    looked_at(house, checkout.order_id)
+    payment = house.payment(checkout.order_id)
+    assert (payment.status, payment.next_check_at) == ("canceled", None)
+
+
+def looked_at(house: House, order_id: str, early: timedelta = timedelta()) -> None:
+    """The reconciler's pass when the last window has closed, or so much sooner."""
+    with time_machine.travel(house.payment(order_id).created_at + LAST_LOOK - early, tick=True):
+        house.run(reconciler.reconcile, house.till)
 
 
 def test_two_workers_that_overlap_ask_the_pg_once(

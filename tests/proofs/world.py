@@ -131,7 +131,7 @@ class World:
                     await actors.hear(told, self.house.doors[told.gateway].headers(told))
         if not (await self.settle() and await self.give_back_deposits()):
             return
-        await self.judge("without the sweep", actors.only_swept)
+        await self.judge("without the sweep", actors.consoled)
         found = await sweep(self.house.till, BEGIN - timedelta(days=1), now() + timedelta(days=1))
         for difference in found.differences:
             actors.done["repaired by the sweep"] += 1

@@ -12,7 +12,7 @@ import httpx
 
 from app import deposits, inbox, payments, refunds, settlement
 from app.gateways import Forged, Handed, RefundAccount
-from app.models import Payment, Status, User
+from app.models import CLOSED, Payment, User
 from app.reconciler import reconcile
 from app.till import Refused
 from sandbox.webhooks import Delivery
@@ -21,7 +21,6 @@ from tests.proofs.world_house import House
 from tests.proofs.world_stage import Act
 
 CROWD = 8  # verbs on stage at once
-CLOSED = (Status.CANCELED, Status.FAILED, Status.EXPIRED)
 PATIENCE = 20.0  # seconds after which a caller gives up waiting for the PG
 LATEST = 300.0  # seconds that a request may wander before it arrives
 LIES = ({"amount": "1"}, {"paymentId": "x" * 24}, {"merchant_uid": "x" * 24}, {"pg_token": "0" * 20})
@@ -47,10 +46,7 @@ class Actors:
         self.letters: list[Delivery] = []  # webhooks on their way
         self.told: list[tuple[Delivery, dict[str, str]]] = []  # those that arrived, as they did, and may arrive again
         self.ways = {way: share for door in house.doors.values() for way, share in door.open_ways.items()}
-        self.consoled: set[str] = set()  # orders that somebody canceled in the PG's console
-        self.late_windows: set[tuple[int, int]] = (
-            set()
-        )  # who paid for what in a window of an order that was closed here
+        self.consoled: set[str] = set()  # canceled in the PG's console, and nobody may have told us: the sweep does
         self.done: Counter[str] = Counter()
         self.crashed: list[str] = []
         self.stormy = self.calm = False
@@ -167,16 +163,8 @@ class Actors:
         payment = await self.house.payment(order.payment.order_id)
         if payment.status in CLOSED and self.house.till.gateway_for(payment).charges_in_window:
             self.done["pressed in a window of a closed order"] += 1
-            self.late_windows.add((payment.user_id, payment.prompt_id))
         self.press(order)
         return payment.order_id
-
-    @property
-    def only_swept(self) -> set[str]:
-        """What nobody may have told us of: it is the sweep that finds it."""
-        orders = {order_id: order.payment for order_id, order in self.orders.items()}
-        late = {it for it, row in orders.items() if (row.user_id, row.prompt_id) in self.late_windows}
-        return self.consoled | late
 
     async def withdraw(self) -> str | None:
         """The buyer does not want the virtual account any more."""
