@@ -48,15 +48,20 @@ def make(grounds: list[Ground], counts: list[int]) -> None:
         list(pool.map(lambda ground: ground.make(counts), grounds))
 
 
+def kinds_at(count: int, rows: int, ground: Ground) -> list[str]:
+    """As which files so many payments are taken out: a CSV of all of them, a spreadsheet of as many as it should be."""
+    wanted = {"csv": rows, "xlsx": min(rows, SHEET)}
+    return [kind for kind in KINDS[ground.kind] if wanted[kind] == count]
+
+
 def measure(ground: Ground, rows: int, clock: Clock) -> report.Measured:
     growth: dict[int, lists.Few] = {}
     for few in [count for count in ground.made if 0 < count < rows]:
         with clock.part("lists", f"{ground.kind}: {few:,} payments"):
-            growth[few] = lists.measure_few(ground, few, KINDS[ground.kind] if few == SHEET else ())
+            growth[few] = lists.measure_few(ground, few, kinds_at(few, rows, ground))
             ground.forget(few)
     with clock.part("lists and files", f"{ground.kind}: {rows:,} payments, and Django's admin over them"):
-        kinds = [kind for kind in KINDS[ground.kind] if kind != "xlsx" or rows <= SHEET]
-        listed = lists.measure(ground, rows, growth, kinds)
+        listed = lists.measure(ground, rows, growth, kinds_at(rows, rows, ground))
     with clock.part("live", f"{ground.kind}: viewers of the live list"):
         live = measure_live(ground, rows)
     with clock.part("takings", f"{ground.kind}: taking money and giving it back"):

@@ -20,7 +20,6 @@ from benchmarks.timing import run as run_loop
 VERBS = ("prepare", "complete", "refund")
 AT_ONCE = 64
 DELAYS = (0.0, 0.05)  # seconds until the PG answers
-TURNS = 2
 BURST = 256  # payments
 SLOW_BURST = 64  # for whoever serves one request at a time
 THREADS = ("--worker-class", "gthread", "--threads", str(AT_ONCE))
@@ -32,7 +31,7 @@ Takings = dict[tuple[str, float, str], Timings]
 
 
 def measure(ground: Ground) -> Takings:
-    """Some bursts of everyone in turn; Flask's own default serves one request at a time and gets shorter ones."""
+    """A burst of everyone in turn at each delay; Flask's own default serves one at a time and gets shorter ones."""
     found: Takings = {}
     with (
         ground.copy("ours") as url,
@@ -53,7 +52,7 @@ def measure(ground: Ground) -> Takings:
             for server, few in ((us, offers), (fastapi, tokens), (threaded, tokens), (plain, tokens)):
                 if any(warmed.errors for warmed in take(server, few[:20], operator if server is us else "")):
                     raise RuntimeError(f"{server.name} does not take money: nothing to compare with")
-            for turn, delay in enumerate(DELAYS * TURNS):
+            for turn, delay in enumerate(DELAYS):
                 httpx.post(f"{pg.url}/delay", content=str(delay)).raise_for_status()
                 for name, server, burst in (
                     ("ours", us, offers[20 + turn * BURST :][:BURST]),
