@@ -35,6 +35,7 @@ from tests.postgres import create_database, drop_database
 Answer = TypeVar("Answer")
 COUNT = 3000
 BEFORE = "6c0d9a4e51b7"  # the migration before the search
+FIRST = "1f150aef3899"
 RUNNER, OPEN = asyncio.Runner(), dict[str, Database]()
 
 
@@ -417,6 +418,23 @@ def test_what_was_there_before_the_migration_is_found_and_counted(shop: str, tmp
     command.downgrade(config, BEFORE)
     command.upgrade(config, "head")
     assert (at(url, lambda session: _all(session, totals)), walked(url, q="민수"), walked(url, q="jiho")) == before
+
+
+def test_every_migration_but_the_first_is_taken_back_with_all_payments_in_their_place(
+    shop: str, tmp_path: Path
+) -> None:
+    url = shop
+    if shop.startswith("sqlite"):
+        url = f"sqlite:///{shutil.copy(shop.removeprefix('sqlite:///'), tmp_path / 'older.db')}"
+    config = Config(ROOT / "alembic.ini")
+    config.attributes["url"] = url
+    rows = text("SELECT order_id, status, paid_amount, refunded_amount, buyer_name FROM payment ORDER BY id")
+    before = at(url, lambda session: _all(session, rows))
+    assert before
+    command.downgrade(config, FIRST)
+    assert at(url, lambda session: _all(session, rows)) == before
+    command.upgrade(config, "head")
+    assert at(url, lambda session: _all(session, rows)) == before
 
 
 def test_a_moment_of_the_past_has_a_day_in_korea() -> None:

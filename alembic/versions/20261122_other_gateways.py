@@ -36,18 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("refund", schema=None) as batch_op:
-        batch_op.drop_index(
-            "uq_refund_open",
-            sqlite_where=OPEN,
-            postgresql_where=OPEN,
-        )
-        batch_op.drop_column("attempt")
-
-    with op.batch_alter_table("payment", schema=None) as batch_op:
-        batch_op.drop_column("deposit_due_at")
-        batch_op.drop_column("account_holder")
-        batch_op.drop_column("account_number")
-        batch_op.drop_column("account_bank")
-        batch_op.drop_column("pg_window")
-        batch_op.drop_column("pg_token")
+    op.drop_index("uq_refund_open", "refund", sqlite_where=OPEN, postgresql_where=OPEN)
+    op.drop_column("refund", "attempt")
+    for name in ("deposit_due_at", "account_holder", "account_number", "account_bank", "pg_window", "pg_token"):
+        op.drop_column("payment", name)

@@ -18,5 +18,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("refund", schema=None) as batch_op:
-        batch_op.drop_column("account_sealed")
+    op.drop_column("refund", "account_sealed")
