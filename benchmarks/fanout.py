@@ -7,12 +7,13 @@ import resource
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import httpx
 
+from benchmarks.browsing import browsing
 from benchmarks.servers import Server
 from benchmarks.timing import Timings, Visitor, run
 
@@ -48,6 +49,10 @@ class Busy:
     changes: int
     seen: Timings
     """From the press of the button, one entry a viewer and change; what never arrived is an error."""
+    drawn: Timings
+    """The same in a real browser, until the row is drawn."""
+    kept: bool
+    """Another browser's focus, caret, half-typed words, picks and place on the page were what they had been."""
 
 
 @dataclass(eq=False)
@@ -88,7 +93,13 @@ def idle(server: Server, operator: Visitor, offers: Offers, viewers: int = IDLE)
 
 
 def busy(server: Server, operator: Visitor, offers: Offers, workers: int) -> Busy:
-    return run(_busy(server, operator, offers, workers))
+    with browsing(server, operator) as browsers:
+        before = browsers.hands()
+        busy, pressed = run(_busy(server, operator, offers, workers))
+        drawn = browsers.drawn()
+        busy.drawn.seconds += [drawn[name] - moment for name, moment in pressed.items() if name in drawn]
+        busy.drawn.errors = len(pressed) - len(busy.drawn.seconds)
+        return replace(busy, kept=browsers.hands() == before)
 
 
 def let_many_in() -> None:
@@ -151,7 +162,8 @@ async def _idle(server: Server, operator: Visitor, offers: Offers, count: int) -
     return Idle(count, each, joined, reached, ended, cleanly)
 
 
-async def _busy(server: Server, operator: Visitor, offers: Offers, workers: int) -> Busy:
+async def _busy(server: Server, operator: Visitor, offers: Offers, workers: int) -> tuple[Busy, dict[str, float]]:
+    """And when each button was pressed, on the wall's clock."""
     viewers, pressed = await _join(server, operator, WATCHING), dict[str, float]()
 
     async def change(client: httpx.AsyncClient, offer: tuple[str, int]) -> None:
@@ -172,7 +184,9 @@ async def _busy(server: Server, operator: Visitor, offers: Offers, workers: int)
         seen.seconds += [rows[name] - moment for name, moment in pressed.items() if name in rows]
     seen.errors = len(pressed) * len(viewers) - len(seen.seconds)
     _leave(viewers)
-    return Busy(len(viewers), workers, len(pressed), seen)
+    wall = time.time() - time.perf_counter()
+    pressed = {name: moment + wall for name, moment in pressed.items()}
+    return Busy(len(viewers), workers, len(pressed), seen, drawn=Timings(), kept=False), pressed
 
 
 async def _prepare(client: httpx.AsyncClient, offer: tuple[str, int]) -> str:
