@@ -1,11 +1,14 @@
 """Everything as a file: how soon its first byte comes, how fast the rest, and how much memory it takes."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from benchmarks import servers
+from benchmarks.ground import Ground, run
 from benchmarks.servers import Server
 from benchmarks.timing import Visitor
 
@@ -16,6 +19,7 @@ class File:
     rows: int
     size: int
     """Bytes."""
+    lines: int
     first: float
     took: float
     grown: int
@@ -24,32 +28,49 @@ class File:
 
 def download(operator: Visitor, kind: str, rows: int) -> File:
     """All payments. The lines of a CSV are counted; who wants an XLSX says how many there are."""
-    memory = Memory(operator.server)
+    file = _fetch(operator.server, f"/admin/payments.{kind}", operator.headers, kind.upper(), rows)
+    if kind == "csv" and file.lines != rows + 1:
+        raise RuntimeError(f"{file.lines - 1:,} of {rows:,} payments are in the file")
+    return file
+
+
+def everything_of_flask(ground: Ground, rows: int) -> File:
+    """The only way out of the design that this product replaces: a list of everything."""
+    with ground.database("flask") as url:
+        run("benchmarks.peers.flask_json", BENCH_DATABASE=url, BENCH_PG="", BENCH_PAYMENTS=str(rows))
+        with servers.flask(url, "") as flask:
+            headers = {"Authorization": "Bearer token-0", "Accept-Encoding": "gzip"}
+            return _fetch(flask, "/api/payments", headers, "Flask's JSON", rows)
+
+
+def _fetch(server: Server, path: str, headers: Mapping[str, str], kind: str, rows: int) -> File:
+    memory = Memory(server)
     begun, first, size, lines = time.perf_counter(), 0.0, 0, 0
-    address = f"{operator.server.url}/admin/payments.{kind}"
-    with httpx.stream("GET", address, headers=operator.headers, timeout=300) as answer:
+    with httpx.stream("GET", server.url + path, headers=headers, timeout=300) as answer:
         answer.raise_for_status()
         for chunk in answer.iter_bytes():
             first = first or time.perf_counter() - begun
             size += len(chunk)
             lines += chunk.count(b"\n")
-    took, grown = time.perf_counter() - begun, memory.grown()
-    if kind == "csv" and lines != rows + 1:
-        raise RuntimeError(f"{lines - 1:,} of {rows:,} payments are in the file")
-    return File(kind.upper(), rows, size, first, took, grown)
+    return File(kind, rows, size, lines, first, time.perf_counter() - begun, memory.grown())
 
 
 class Memory:
     """How much a server grows from here on, at its peak: the kernel forgets the peak that was."""
 
     def __init__(self, server: Server) -> None:
-        self.process = Path(f"/proc/{server.process.pid}")
-        (self.process / "clear_refs").write_text("5")
+        self.processes = [Path(f"/proc/{pid}") for pid in server.pids]
+        for process in self.processes:
+            (process / "clear_refs").write_text("5")
         self.before = self._kib("VmRSS")
 
     def grown(self) -> int:
         return max(0, self._kib("VmHWM") - self.before)
 
     def _kib(self, name: str) -> int:
-        lines = (self.process / "status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+        return sum(_status(process, name) for process in self.processes)
+
+
+def _status(process: Path, name: str) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -27,9 +27,14 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pids(self) -> list[int]:
+        """Its own, and its workers'."""
+        return _family(self.process.pid)
+
     def cpu(self) -> float:
         """Seconds of CPU that it and its workers have used."""
-        return sum(_cpu(pid) for pid in _family(self.process.pid))
+        return sum(_cpu(pid) for pid in self.pids)
 
 
 def _family(pid: int) -> list[int]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import requests
 from flask import Flask, abort, jsonify, request
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import insert
 
 app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["BENCH_DATABASE"].replace("postgresql:", "postgresql+psycopg2:")
@@ -108,3 +109,10 @@ if __name__ == "__main__":
         db.create_all()
         db.session.add_all(Account(token=f"token-{number}") for number in range(400))
         db.session.commit()
+        paid = {"account_id": 1, "prompt_id": 1, "amount": 9_900, "payment_method": "card", "status": "completed"}
+        told = {"buyer_name": "김찐", "buyer_email": "buyer@example.com", "item_name": "블로그 초안 쓰기"}
+        count = int(os.environ.get("BENCH_PAYMENTS", "0"))
+        rows = [{"order_id": secrets.token_hex(12), **paid, **told} for _ in range(count)]
+        if rows:
+            db.session.execute(insert(Payment), rows)
+            db.session.commit()
