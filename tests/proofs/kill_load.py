@@ -21,8 +21,8 @@ from tests.proofs import gates
 PROMPTS = 40
 TRIES = 40
 FAULTS = (("confirm", "reset", "after"), ("confirm", "status", "before"), ("cancel", "reset", "after"))
-WAYS = (*gates.PGS, "virtual_account")
-METHODS = {"virtual_account": "virtual_account"} | {at: CASHIERS[at].method for at in gates.PGS}
+WAYS = (*gates.WAYS, "virtual_account")
+METHODS = {"virtual_account": "virtual_account"} | {at: CASHIERS[at].method for at in gates.WAYS}
 ACCOUNT = {"bank": "신한은행", "number": "110123456789", "holder": "김찐"}
 
 
@@ -122,7 +122,10 @@ class Load:
             lambda: self.ask("GET", f"/payments/{order_id}/return", params=back)
         ]
         if paid:
-            said = {"order_id": order_id, "pg_transaction_id": gates.handed(pg, order_id, back), "amount": amount}
+            known = gates.handed(pg, order_id, back) or order_id
+            said: dict[str, Any] = {"order_id": order_id, "pg_transaction_id": known, "amount": amount}
+            if token := back.get("paymentToken"):
+                said["payment_token"] = token
             ways.append(lambda: self.ask("POST", "/api/payment/complete", who, json=said))
         if self.dice.random() < 0.3:
             await asyncio.gather(*(way() for way in ways))  # two tabs at once
@@ -151,9 +154,9 @@ class Load:
         """Now and then a PG loses an answer too."""
         await asyncio.sleep(self.dice.uniform(0.5, 1.5))
         call, kind, when = self.dice.choice(FAULTS)
-        at = self.dice.choice(gates.PGS)
+        at = self.dice.choice(gates.WAYS)
         call = CASHIERS[at].confirm if call == "confirm" else call
-        await self.client.put(f"{self.pg}/_faults/{at}/{call}", json={"kind": kind, "when": when})
+        await self.client.put(f"{self.pg}/_faults/{gates.pg_of(at)}/{call}", json={"kind": kind, "when": when})
         self.counts["answers lost by the PG"] += 1
 
     async def broken(self, db: Database) -> list[str]:
