@@ -41,10 +41,17 @@ RUNNER, OPEN = asyncio.Runner(), dict[str, Database]()
 
 def at(url: str, act: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
     async def run() -> Answer:
-        async with OPEN.setdefault(url, Database(url)).read() as session:
+        if url not in OPEN:
+            OPEN[url] = Database(url)
+        async with OPEN[url].read() as session:
             return await act(session)
 
     return RUNNER.run(run())
+
+
+def close_all() -> None:
+    while OPEN:
+        RUNNER.run(OPEN.popitem()[1].close())
 
 
 def fill(url: str) -> str:
@@ -62,12 +69,12 @@ def fill(url: str) -> str:
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Three thousand payments, only to be read."""
     if request.param == "sqlite":
-        yield (url := fill(f"sqlite:///{tmp_path_factory.mktemp('search') / 'app.db'}"))
-        RUNNER.run(OPEN.pop(url).close())
+        yield fill(f"sqlite:///{tmp_path_factory.mktemp('search') / 'app.db'}")
+        close_all()
         return
     server, name = request.getfixturevalue("postgres"), f"search_{uuid4().hex}"
-    yield (url := fill(create_database(server, name)))
-    RUNNER.run(OPEN.pop(url).close())
+    yield fill(create_database(server, name))
+    close_all()
     drop_database(server, name)
 
 
@@ -405,12 +412,17 @@ def test_what_needs_a_person_is_counted_without_reading_payments_or_the_log(shop
 # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_was_there_before_the_migration_is_found_and_counted(shop: str, tmp_path: Path) -> None:
-    url = shop
+def to_be_migrated(shop: str, directory: Path) -> tuple[str, Config]:
+    """A copy where that is cheap; these tests are the last ones to read the shop."""
     if shop.startswith("sqlite"):
-        url = f"sqlite:///{shutil.copy(shop.removeprefix('sqlite:///'), tmp_path / 'old.db')}"
+        shop = f"sqlite:///{shutil.copy(shop.removeprefix('sqlite:///'), directory / 'old.db')}"
     config = Config(ROOT / "alembic.ini")
-    config.attributes["url"] = url
+    config.attributes["url"] = shop
+    return shop, config
+
+
+def test_what_was_there_before_the_migration_is_found_and_counted(shop: str, tmp_path: Path) -> None:
+    url, config = to_be_migrated(shop, tmp_path)
     totals = text("SELECT day, gateway, payment_method, created, gross, refunded FROM daily ORDER BY 1, 2, 3")
     before = at(url, lambda session: _all(session, totals)), walked(url, q="민수"), walked(url, q="jiho")
     assert before[0]
@@ -423,11 +435,7 @@ def test_what_was_there_before_the_migration_is_found_and_counted(shop: str, tmp
 def test_every_migration_but_the_first_is_taken_back_with_all_payments_in_their_place(
     shop: str, tmp_path: Path
 ) -> None:
-    url = shop
-    if shop.startswith("sqlite"):
-        url = f"sqlite:///{shutil.copy(shop.removeprefix('sqlite:///'), tmp_path / 'older.db')}"
-    config = Config(ROOT / "alembic.ini")
-    config.attributes["url"] = url
+    url, config = to_be_migrated(shop, tmp_path)
     rows = text("SELECT order_id, status, paid_amount, refunded_amount, buyer_name FROM payment ORDER BY id")
     before = at(url, lambda session: _all(session, rows))
     assert before
