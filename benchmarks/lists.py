@@ -11,7 +11,7 @@ from sqlmodel import select
 from app.db import Database
 from app.models import Payment
 from benchmarks import files, servers
-from benchmarks.ground import Ground, Made, run
+from benchmarks.ground import Ground, Made
 from benchmarks.servers import Server
 from benchmarks.timing import Timings, Visitor
 
@@ -60,7 +60,6 @@ def measure_few(ground: Ground, few: int, kinds: Sequence[str]) -> Few:
 def measure(ground: Ground, rows: int, growth: Mapping[int, Few], kinds: Sequence[str]) -> Lists:
     """Ours and Django's admin over the same table, and all of it as these kinds of files."""
     made = ground.made[rows]
-    run("benchmarks.peers.django_admin", BENCH_DATABASE=made.url)
     wanted = scenes(an_order(made.url), rows)
     with servers.ours(made.url) as us, servers.django(made.url) as django:
         operator = operator_of_ours(us)
