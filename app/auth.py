@@ -43,10 +43,11 @@ DEMO_EMAILS = ("buyer@example.com", "admin@example.com")
 
 PER_ACCOUNT = RateLimitItemPerMinute(10, 15)  # tries, minutes
 PER_ADDRESS = RateLimitItemPerMinute(50, 15)  # failures, minutes
+NEWCOMERS = RateLimitItemPerMinute(600, 15)  # accounts, minutes; a whole school may stand behind one address
 
 
 class Throttle:
-    """Counts tries to log in, in this process: with several workers an attacker gets that many times more."""
+    """Counts tries to log in and new accounts, in this process: several workers let that many times more through."""
 
     def __init__(self) -> None:
         self.storage = MemoryStorage()
@@ -55,6 +56,9 @@ class Throttle:
     def admits(self, email: str, address: str) -> bool:
         """Counts the try against the account before the password is looked at: parallel guesses count too."""
         return self.limiter.test(PER_ADDRESS, address) and self.limiter.hit(PER_ACCOUNT, email)
+
+    def welcomes(self, address: str) -> bool:
+        return self.limiter.hit(NEWCOMERS, "register", address)
 
     def failed(self, address: str) -> None:
         self.limiter.hit(PER_ADDRESS, address)

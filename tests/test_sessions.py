@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 import time_machine
 from argon2 import PasswordHasher
+from limits import RateLimitItemPerMinute
 from sqlalchemy import delete
 from sqlmodel import col, select
 
@@ -18,7 +19,7 @@ from app import auth
 from app.models import User
 from tests import story
 from tests.conftest import House, Visitor
-from tests.fragments import assert_page, assert_refused_form, words
+from tests.fragments import assert_page, assert_refused_form, one, words
 
 NEW = {"email": "new@example.com", "password": "quite a long one", "name": "새손님", "phone": "010-2222-3333"}
 WRONG = "이메일 또는 비밀번호가 맞지 않습니다."
@@ -207,6 +208,21 @@ def test_the_eleventh_try_on_an_account_waits_and_others_come_in(house: House) -
 def test_an_account_that_does_not_exist_is_throttled_like_one_that_does(house: House) -> None:
     statuses = [guess(house, "nobody@example.com").status_code for _ in range(12)]
     assert statuses == [422] * 10 + [429] * 2
+
+
+def test_one_network_does_not_make_accounts_without_end(
+    stranger: Visitor, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "NEWCOMERS", RateLimitItemPerMinute(2, 15))
+    for name in ("first", "second"):
+        assert house.visitor().post("/register", data=NEW | {"email": f"{name}@example.com"}).status_code == 303
+    answer = stranger.post("/register", data=NEW)
+    assert_refused_form(answer, "15분 뒤에 다시", status=429)
+    assert one(answer.text, "#email")["value"] == NEW["email"]
+    assert answer.headers["retry-after"] == "900"
+    assert not let_in(stranger)
+    with later(minutes=16):
+        assert stranger.post("/register", data=NEW).status_code == 303
 
 
 def test_coming_in_forgives_the_wrong_tries_before(house: House) -> None:

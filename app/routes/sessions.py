@@ -14,6 +14,7 @@ from app.render import render
 from app.till import Till
 
 TOO_MANY = "로그인을 너무 여러 번 시도했습니다. 15분 뒤에 다시 시도해 주세요."
+CROWDED = "이 네트워크에서 너무 많은 계정을 만들었습니다. 15분 뒤에 다시 시도해 주세요."
 WRONG = "이메일 또는 비밀번호가 맞지 않습니다."
 
 
@@ -26,11 +27,9 @@ async def login(request: Request) -> Response:
     if form is None:
         return _page(request, "login", values, errors, 422)
     throttle: auth.Throttle = request.state.throttle
-    address = request.client.host if request.client else ""
+    address = _address(request)
     if not throttle.admits(form.email, address):
-        answer = _page(request, "login", values, {"form": TOO_MANY}, 429)
-        answer.headers["Retry-After"] = "900"
-        return answer
+        return _later(_page(request, "login", values, {"form": TOO_MANY}, 429))
     user = await auth.find_user(request.state.till, form.email, form.password)
     if user is None:
         throttle.failed(address)
@@ -48,6 +47,9 @@ async def register(request: Request) -> Response:
     if form is None:
         return _page(request, "register", values, errors, 422)
     till: Till = request.state.till
+    throttle: auth.Throttle = request.state.throttle
+    if not throttle.welcomes(_address(request)):
+        return _later(_page(request, "register", values, {"form": CROWDED}, 429))
     user = User(
         email=form.email,
         password_hash=await auth.hash_slowly(form.password),
@@ -73,6 +75,15 @@ async def logout(request: Request) -> Response:
             (await session.get_one(User, user.id)).epoch += 1
     auth.log_out(request)
     return RedirectResponse(request.url_for("shop").path, 303)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _later(answer: Response) -> Response:
+    answer.headers["Retry-After"] = "900"
+    return answer
 
 
 def _enter(request: Request, user: User, values: dict[str, Any]) -> Response:
