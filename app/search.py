@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     func,
     or_,
     select,
@@ -113,9 +112,9 @@ async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Pa
         number = exact is None or exact.startswith(sought.id)
         return Page([Listed._make(row) for row in found], understood="주문번호" if number else "결제사 거래번호")
     turn = _Turn.of(wanted)
-    query = await _query(session, wanted, limit + 1)
+    query, given = await _query(session, wanted, limit + 1)
     anew = not is_sqlite(session) and (sought or steered(wanted))
-    rows = await (_planned_anew(session, query) if anew else _rows(session, query))
+    rows = await (_planned_anew if anew else _rows)(session, query, **given)
     page, more = [Listed._make(row) for row in rows[:limit]], len(rows) > limit
     page = page[::-1] if turn.backward else page
     understood = sought.label if sought else None
@@ -131,7 +130,8 @@ async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
     sought = wanted.sought
     if sought and sought.id and (found := await _by_id(session, wanted, sought.id, most)):
         return len(found)
-    return len(await _rows(session, await _query(session, wanted, most)))
+    query, given = await _query(session, wanted, most)
+    return len(await _rows(session, query, **given))
 
 
 @dataclass(frozen=True)
@@ -171,29 +171,30 @@ async def _rows(session: AsyncSession, query: Any, **given: Any) -> Sequence[Row
     return (await (await session.connection()).execute(query, given)).all()
 
 
-async def _planned_anew(session: AsyncSession, query: Any) -> Sequence[Row[Any]]:
+async def _planned_anew(session: AsyncSession, query: Any, **given: Any) -> Sequence[Row[Any]]:
     """PostgreSQL: what it planned for other words and ranges may be the wrong way for these."""
     connection = await session.connection()
     await connection.execute(text("SET plan_cache_mode = force_custom_plan"))
     try:
-        return await _rows(session, query)
+        return await _rows(session, query, **given)
     finally:
         await connection.execute(text("RESET plan_cache_mode"))
 
 
-async def _query(session: AsyncSession, wanted: Filter, limit: int) -> Any:
+async def _query(session: AsyncSession, wanted: Filter, limit: int) -> tuple[Any, dict[str, list[str]]]:
+    """And what it is to be given."""
     if is_sqlite(session):
-        return _on_sqlite(wanted, wanted.days, await steer(session, wanted, wanted.sought), limit)
+        return _on_sqlite(wanted, wanted.days, await steer(session, wanted, wanted.sought), limit), {}
     page = _page(wanted, wanted.days, limit)
     if wanted.sought is None:
-        return page
+        return page, {}
     spellings = await spelled(session, wanted.sought.parts)
     if spellings is None:  # so common that the newest payments are full of it: walk, and look
         # PostgreSQL would expect far too few of them, and collect them all.
-        return page.where(case((holds(wanted.sought.parts), true())))
+        return page.where(case((holds(wanted.sought.parts), true()))), {}
     if wanted.by_amount or conditions(wanted):
-        return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items())))
-    return _of_owners(spellings, _Turn.of(wanted), limit)
+        return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items()))), {}
+    return _of_owners(tuple(spellings), _Turn.of(wanted), limit), spellings
 
 
 # To build a statement costs more than to ask it, and most people look at the same few lists. A period is not the same
@@ -231,11 +232,12 @@ def _then_drawn(ids: Any, turn: "_Turn", limit: int) -> Any:
     return select(*LISTED).where(P.c.id.in_(page)).order_by(*turn.order())
 
 
-def _of_owners(spellings: dict[str, list[str]], turn: "_Turn", limit: int) -> Any:
+@lru_cache(maxsize=1000)
+def _of_owners(kinds: tuple[str, ...], turn: "_Turn", limit: int) -> Any:
     """PostgreSQL: from each of these names, addresses and numbers to its own first payments; of those, the page."""
     firsts = []
-    for kind, values in spellings.items():
-        each = func.unnest(cast(values, ARRAY(String))).table_valued("value").render_derived()
+    for kind in kinds:
+        each = func.unnest(bindparam(kind, type_=ARRAY(String))).table_valued("value").render_derived()
         own = select(*turn.keys).where(OWNED[kind] == each.c.value, *turn.beyond())
         first = own.order_by(*turn.order()).limit(limit).lateral()
         firsts.append(select(*first.c).select_from(each.join(first, true())))
