@@ -24,6 +24,7 @@ from app import audit, gateways
 from app.clock import now
 from app.config import Settings
 from app.db import Database
+from app.models import CLOSED
 from app.till import Till
 from tests.proofs import books, gates
 from tests.proofs.crash_ground import settings
@@ -67,7 +68,8 @@ class Lives:
     async def last(self, scene: str, facts: Facts, ends: Sequence[str], tell: Tell) -> None:
         """`alone`: only the reconciler comes back. `back`: whoever had asked asks again. Both leave true books."""
         wrong: dict[str, list[str]] = {}
-        waits = [row.next_check_at - now() for row in await unsettled(self.stage) if row.next_check_at]
+        left = [row for row in await unsettled(self.stage) if row.status not in CLOSED]  # only a last look at those
+        waits = [row.next_check_at - now() for row in left if row.next_check_at]
         passes = 0
         for end in ends:
             if end == "back":

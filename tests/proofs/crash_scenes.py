@@ -15,9 +15,9 @@ from app import inbox, payments, reconciler, refunds, settlement
 from app.clock import now
 from app.daily import Daily
 from app.gateways import InDoubt, Redirect, Window
-from app.models import Event, Payment, Purchase, Refund, Status, User, Webhook
+from app.models import CLOSED, Event, Payment, Purchase, Refund, Status, User, Webhook
 from app.payments import Order
-from app.till import Refused, Till
+from app.till import LAST_LOOK, Refused, Till
 from tests import story
 from tests.conftest import CASHIERS
 from tests.proofs import gates
@@ -48,6 +48,9 @@ class Stage:
             due = update(Payment).where(col(Payment.next_check_at).is_not(None)).values(next_check_at=before)
             await session.exec(due)
             await session.exec(update(Payment).values(checked_at=None))
+            # By then the windows of what has ended are closed, too.
+            old = update(Payment).where(col(Payment.status).in_(CLOSED)).values(created_at=before - LAST_LOOK)
+            await session.exec(old)
 
     async def order(self, email: str = story.BUYER, at: str = "toss") -> Payment:
         async with self.till.db.read() as session:

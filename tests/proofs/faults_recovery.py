@@ -19,7 +19,7 @@ import time_machine
 from sqlmodel import select
 
 from app import payments, refunds, settlement
-from app.models import Payment, Status, User
+from app.models import CLOSED, Payment, Status, User
 from app.reconciler import AT_ONCE, keep_reconciling
 from tests.proofs import gates
 from tests.proofs.report import Report
@@ -104,9 +104,10 @@ class Outage:
         return order_id, back
 
     async def open(self) -> list[Payment]:
+        """Without what has ended: that is looked at once more when its windows are closed, and nobody waits for it."""
         async with self.house.db.read() as session:
             rows = (await session.exec(select(Payment))).all()
-        return [row for row in rows if row.next_check_at]
+        return [row for row in rows if row.next_check_at and row.status not in CLOSED]
 
     async def watch(self) -> None:
         """From the moment the PG answers; one buyer looks at the page as soon as it does."""
