@@ -24,7 +24,7 @@ Everyone on the same machine, the same rows, asked in turn; 127.0.0.1; what warm
 one process with its production settings. Only ratios inside one run mean anything. CPU is the server's own per answer
 (PostgreSQL's is not in it): it says more than the clock where others use the machine, too. The list keeps rows that it
 has drawn, as it does in a shop where several people look at the same newest payments. Who takes long is asked less
-often, and many at once ask for {BURST} s at most: where somebody manages less than a hundred answers in it, p99 is
+often, and many at once ask for {BURST:.0f} s at most: where somebody manages less than a hundred answers in it, p99 is
 the slowest of them. Each goal says whether this run met it.
 """
 PEERS = """\

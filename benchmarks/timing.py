@@ -15,7 +15,7 @@ from benchmarks.servers import Server
 
 Found = TypeVar("Found")
 
-BURST = 1.5  # seconds in which many at once are asked anew: a slow program must not make the run long
+BURST = 1.0  # seconds in which many at once are asked anew: a slow program must not make the run long
 PATIENCE = 1.0  # seconds for one question, however often it is repeated
 
 
