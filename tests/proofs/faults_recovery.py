@@ -181,10 +181,11 @@ def measure(seed: int, long: bool, report: Report, say: Callable[[str], None]) -
 
 
 def spread(rests: Sequence[Rest]) -> str:
-    """Seconds at rest, after the PG answers again."""
-    since, doubted = sorted(it.took for it in rests), [it.doubted for it in rests]
-    said = f"p95 {p95(since):.1f} s, max {max(since, default=0):.1f} s after the PG answers again"
-    return f"{len(rests)} in doubt at rest {said}, {p95(doubted):.1f} s and {max(doubted, default=0):.1f} s in doubt"
+    """In doubt: the PG answers again, and nobody waits for an answer of before any more."""
+    since, doubted = [it.took for it in rests], [it.doubted for it in rests]
+    said = f"{len(rests)} in doubt p95 {p95(doubted):.1f} s, max {max(doubted, default=0):.1f} s"
+    hangs = f"p95 {p95(since):.1f} s, max {max(since, default=0):.1f} s"
+    return f"{said} (with the calls of before that still hung, up to PG_TIMEOUT: {hangs})"
 
 
 def p95(seconds: Sequence[float]) -> float:
