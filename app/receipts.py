@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import bindparam, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -40,6 +41,19 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, aske
 
     `asked_at` is where the payment stood when the PG was asked: a deposit can be taken back only where it was in.
     """
+    try:
+        payment, owed = await _write(till, order_id, receipt, actor, asked_at)
+    except IntegrityError:  # uq_purchase_live: another payment for this prompt was faster by a moment, and is there now
+        payment, owed = await _write(till, order_id, receipt, actor, asked_at)
+    if owed:
+        payment, _ = await refunds.send(till, payment, owed)
+    return payment
+
+
+async def _write(
+    till: Till, order_id: str, receipt: Receipt, actor: str, asked_at: Status | None
+) -> tuple[Payment, Refund | None]:
+    """And the refund of what we cannot deliver. Raises IntegrityError, and has written nothing."""
     async with till.db.write() as session:
         payment = await find(session, order_id, lock=True)
         was = payment.status
@@ -57,9 +71,7 @@ async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, aske
         await rest(till, session, payment)
         if payment.next_check_at is None and payment.refundable and await refunds.unclaimed(session, payment, receipt):
             payment.check_later()  # given back without us: not at rest before it is a refund of ours
-    if owed:
-        payment, _ = await refunds.send(till, payment, owed)
-    return payment
+    return payment, owed
 
 
 async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:

@@ -19,6 +19,7 @@ from app.gateways import Cancellation, InDoubt, Receipt
 from app.gateways.toss import Toss
 from app.models import CHECK_AFTER, Event, Payment, Purchase, Status
 from app.till import LAST_LOOK, find
+from app.till import owned as till_owned
 from tests import story
 from tests.conftest import EVERY_WINDOW, Cashier, Checkout, House, Visitor
 from tests.fragments import assert_page
@@ -85,6 +86,27 @@ def test_what_a_forgotten_window_takes_comes_back_though_nobody_tells_of_it(
     looked_at(house, checkout.order_id)
     assert house.payment(checkout.order_id).status == "refunded"
     assert sandbox.total()["refunded"] == 10_000
+
+
+@EVERY_WINDOW
+def test_a_payment_that_is_slower_by_a_moment_is_given_back(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two windows took money for one prompt; while the second looks whether it is owned, the first unlocks it."""
+    first, second = cashier.authenticate(buyer), cashier.authenticate(buyer)
+    assert buyer.get(first.back).status_code == 303
+    looked: list[int] = []
+
+    async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase | None:
+        looked.append(prompt_id)
+        return None if len(looked) == 1 else await till_owned(session, user_id, prompt_id)
+
+    monkeypatch.setattr(receipts, "owned", owned)
+    assert buyer.get(second.back).status_code == 303
+    assert len(looked) == 2
+    assert house.payment(second.order_id).status == "refunded"
+    total = sandbox.total()
+    assert (total["charged"], total["refunded"]) == (20_000, 10_000)
 
 
 @EVERY_WINDOW
