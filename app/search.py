@@ -202,13 +202,13 @@ async def _query(session: AsyncSession, wanted: Filter, limit: int) -> tuple[Any
 _Days = tuple[date | None, date | None]
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=100)
 def _page(wanted: Filter, _days: _Days, limit: int) -> Any:
     turn = _Turn.of(wanted)
     return select(*LISTED).where(*conditions(wanted), *turn.beyond()).order_by(*turn.order()).limit(limit)
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=100)
 def _on_sqlite(wanted: Filter, days: _Days, index: str | None, limit: int) -> Any:
     turn, sought = _Turn.of(wanted), wanted.sought
     where, page = [*conditions(wanted), *turn.beyond()], _page(wanted, days, limit)
@@ -232,7 +232,7 @@ def _then_drawn(ids: Any, turn: "_Turn", limit: int) -> Any:
     return select(*LISTED).where(P.c.id.in_(page)).order_by(*turn.order())
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=100)
 def _of_owners(kinds: tuple[str, ...], turn: "_Turn", limit: int) -> Any:
     """PostgreSQL: from each of these names, addresses and numbers to its own first payments; of those, the page."""
     firsts = []
