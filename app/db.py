@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 import aiosqlite
 from sqlalchemy import Connection, event, make_url, text
@@ -56,6 +57,10 @@ class OneTrip(aiosqlite.Connection):
     def cursor(self) -> Any:
         return Answered(self, self._conn.cursor())
 
+    def stop(self) -> "asyncio.Future[Any] | None":
+        """Once: its thread is gone then, and whoever asked it again would wait for ever."""
+        return super().stop() if self._running else None
+
 
 class Answered(aiosqlite.Cursor):
     """All rows are here at once, and SQLAlchemy asks for all of them; nothing streams."""
@@ -99,6 +104,7 @@ class Database:
             event.listen(self._writer.sync_engine, "checkout", _ask_whether_it_lives)
             # The same pool; a question on its own needs no BEGIN before and no ROLLBACK after it.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+        self._connections: WeakSet[OneTrip] = WeakSet()
         self.after_write: Callable[[], None] = lambda: None
         self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
         self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
@@ -115,6 +121,7 @@ class Database:
         words, options = self.url.get_dialect()().create_connect_args(self.url)
         connection = OneTrip(partial(sqlite3.connect, *words, **options), iter_chunk_size=64)
         connection._thread.daemon = True  # as SQLAlchemy does: a process may end with a connection open
+        self._connections.add(connection)
         return await connection
 
     @asynccontextmanager
@@ -157,8 +164,12 @@ class Database:
             return None
 
     async def close(self) -> None:
+        """Nothing of ours speaks to this event loop afterwards, so that it may be closed, too."""
         await self._reader.dispose()
         await self._writer.dispose()
+        # What was given up in the middle of a question is dropped by SQLAlchemy, and nobody waits for its thread.
+        ending = [connection._thread for connection in self._connections if not connection._running]
+        await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in ending))
 
 
 RESTED = 1.0  # seconds without use after which a connection is asked whether it lives: the server may have restarted

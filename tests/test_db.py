@@ -1,6 +1,7 @@
 """How a database is asked: SQLite in one trip a question, and PostgreSQL over connections that live."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,29 @@ def test_a_write_that_is_given_up_while_it_waits_leaves_no_transaction_open(play
         await add(db, 3)
         assert await numbers(db) == [1, 3]
         await other.close()
+
+    play(story)
+
+
+def test_a_closed_database_has_ended_what_was_given_up_in_the_middle(play: Callable[[Story], None]) -> None:
+    """Its thread would answer into an event loop that is closed by then."""
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) FROM n"
+
+    async def story(db: Database) -> None:
+        other = Database(str(db.url).replace("+aiosqlite", ""))
+        await numbers(other)
+        before = set(threading.enumerate())
+        async with other.read() as session:
+            asking = asyncio.create_task(ask(session, slow))
+            await asyncio.sleep(0.05)  # it is being answered
+            for _ in range(2):  # a stream that is closed from outside is cancelled until it has gone
+                asking.cancel()
+                await asyncio.sleep(0.01)
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        await other.close()
+        left = [thread for thread in set(threading.enumerate()) - before if "_connection_worker" in thread.name]
+        assert left == []
 
     play(story)
 

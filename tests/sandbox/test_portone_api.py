@@ -376,7 +376,7 @@ def test_everything_is_kept_across_a_restart(portone: PortOneShop) -> None:
 def test_while_the_first_request_runs_its_key_is_busy(live: Shop) -> None:
     shop = PortOneShop(live.http)
     shop.pay()
-    shop.put("/_faults/portone/cancel", {"kind": "delay", "seconds": 0.3})
+    shop.put("/_faults/portone/cancel", {"kind": "delay", "seconds": 1.5})  # the other one must come meanwhile
     with ThreadPoolExecutor() as hands:
         ask = partial(shop.api, f"{PAYMENT}/cancel", {"reason": "변심", "amount": 400}, idem="refund-0001-attempt-1")
         answers = [answer.result() for answer in [hands.submit(ask), hands.submit(ask)]]
