@@ -95,7 +95,7 @@ def _count(session: Session, _context: Any) -> None:
 
 
 @event.listens_for(Session, "before_commit")
-def _add_up(session: Session) -> None:
+def add_up(session: Session) -> None:
     session.flush()
     counted: dict[Key, dict[str, int]] = session.info.pop("daily", {})
     if counted:

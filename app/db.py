@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.together import Serve, Together, Wish
 
 PRAGMAS = (
     "journal_mode=WAL",
@@ -105,6 +107,7 @@ class Database:
             # The same pool; a question on its own needs no BEGIN before and no ROLLBACK after it.
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
         self._connections: WeakSet[OneTrip] = WeakSet()
+        self._queues: dict[Serve[Any], Together[Any]] = {}
         self.after_write: Callable[[], None] = lambda: None
         self._read = async_sessionmaker(self._reader, class_=AsyncSession, expire_on_commit=False)
         self._write = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
@@ -136,6 +139,12 @@ class Database:
         async with self._write.begin() as session:
             yield session
         self.after_write()
+
+    async def together(self, serve: Serve[Wish], key: Hashable, wish: Wish) -> Any:
+        """The answer of `serve`, in one transaction with whoever else waits for it; see app.together."""
+        if serve not in self._queues:
+            self._queues[serve] = Together(self.write, serve)
+        return await self._queues[serve].answer(key, wish)
 
     async def ring(self) -> None:
         """Tell the other workers that something was written. In a transaction of its own: a NOTIFY queues commits."""

@@ -9,9 +9,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import receipts, settlement
 from app.clock import now
+from app.folder import Folder, change
 from app.gateways import Declined, InDoubt
 from app.models import Event, Payment, Purchase, Status
-from app.till import Refused, Till, find, owned
+from app.till import Refused, Till, owned
 
 EVER_OWED = select(Event.payment_id).where(col(Event.kind) == literal_column("'refund_owed'")).distinct()
 
@@ -21,12 +22,16 @@ async def withdraw(till: Till, order_id: str, by: str) -> Payment:
 
     Raises Refused: no deposit is awaited, or the PG says no, or nothing.
     """
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+
+    def intend(folder: Folder) -> Payment:
+        payment = folder.payment
         if payment.status != Status.WAITING:
             raise Refused("NOT_WAITING", "입금을 기다리는 주문이 아닙니다. 새로고침해서 상태를 확인해 주세요.")
         payment.next_check_at, payment.awaiting_answer = now() + timedelta(seconds=till.settle_after), True
-        session.add(payment.tell("withdraw_requested", by))
+        folder.add(payment.tell("withdraw_requested", by))
+        return payment
+
+    payment = await change(till, order_id, intend)
     try:
         receipt = await till.gateway_for(payment).withdraw(payment)
     except (Declined, InDoubt) as error:

@@ -20,6 +20,7 @@ from app import auth, bulk, exchanges, gateways, reconciler
 from app.config import Misconfigured, Settings, read_settings
 from app.db import Database
 from app.guard import NO_QUERIES, BodyLimit, CarefulHeaders, SameOrigin, careful_headers
+from app.lines import Lines
 from app.live import Live
 from app.routes import routes
 from app.routes.errors import handlers
@@ -38,9 +39,7 @@ def authorities() -> ssl.SSLContext:
 def http_client(settings: Settings) -> httpx.AsyncClient:
     """One for the life of the process: connections to the PGs stay warm."""
     timeout = httpx.Timeout(settings.pg_timeout, connect=min(5.0, settings.pg_timeout))
-    # A connection that is older the PG may be closing just now: servers keep one for 5 s and more.
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=4)
-    return httpx.AsyncClient(timeout=timeout, verify=authorities(), limits=limits)
+    return httpx.AsyncClient(timeout=timeout, transport=Lines(authorities()))
 
 
 @contextlib.asynccontextmanager

@@ -6,19 +6,21 @@ answer and commit. A process that dies in between leaves a row that says what wa
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
-from app import receipts
+from app import daily, receipts
 from app.clock import now
+from app.folder import Folder, change, padded
 from app.gateways import Declined, Handed, InDoubt, Redirect, Window
-from app.models import Payment, Prompt, Status, User
-from app.till import BREATH, Refused, Till, Wait, find, owned, rest
+from app.models import Payment, Prompt, Purchase, Status, User
+from app.till import BREATH, Refused, Till, Wait, find
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,12 @@ ANOTHER_WAY = "결제를 시작하지 않았습니다. 잠시 뒤 다시 하거�
 OWNED = "이미 보유한 프롬프트입니다."
 
 
-_PROMPT = select(Prompt).where(col(Prompt.id) == bindparam("id"))
+_PROMPTS = select(Prompt).where(col(Prompt.id).in_(bindparam("ids", expanding=True)))
+_OWNED = select(Purchase.user_id, Purchase.prompt_id).where(
+    col(Purchase.user_id).in_(bindparam("user_ids", expanding=True)),
+    col(Purchase.prompt_id).in_(bindparam("prompt_ids", expanding=True)),
+    col(Purchase.revoked_at).is_(None),
+)
 
 
 @dataclass(frozen=True)
@@ -52,23 +59,38 @@ class Order:
 
 async def start(till: Till, user: User, order: Order) -> Payment:
     """A pending payment at our price. Raises Refused: no such prompt or method, owned already, another price shown."""
-    assert user.id is not None, "only people with an account buy"
     gateway = till.gateway_of_method(order.payment_method)
     if gateway is None:
         raise Refused("METHOD_UNAVAILABLE", "지금은 쓸 수 없는 결제수단입니다. 다른 결제수단을 골라 주세요.", 422)
-    async with till.db.write() as session:
-        prompt = (await session.exec(_PROMPT, params={"id": order.prompt_id})).one_or_none()
+    wish = Wanted(user, order, gateway.name, now() + timedelta(seconds=till.settle_after))
+    payment: Payment = await till.db.together(_start, (user.id, order.prompt_id), wish)
+    return payment
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """By whom, what, from which gateway, and when the PG is asked if nothing has been heard of it by then."""
+
+    user: User
+    order: Order
+    gateway: str
+    check_at: datetime
+
+    def payment(self, prompt: Prompt | None, owned: bool) -> Payment:
+        """Raises Refused."""
+        user, order = self.user, self.order
+        assert user.id is not None, "only people with an account buy"
         if prompt is None or prompt.id is None:
             raise Refused("NOT_FOUND", "그런 프롬프트가 없습니다.", 404)
-        if await owned(session, user.id, prompt.id):
+        if owned:
             raise Refused("ALREADY_OWNED", OWNED)
         amount = prompt.price_for(user)
         if order.amount not in (None, amount):
             raise Refused("AMOUNT_MISMATCH", f"가격이 ₩{amount:,}입니다. 금액을 확인하고 다시 눌러 주세요.", 400)
-        payment = Payment(
+        return Payment(
             user_id=user.id,
             prompt_id=prompt.id,
-            gateway=gateway.name,
+            gateway=self.gateway,
             payment_method=order.payment_method,
             amount=amount,
             list_price=prompt.price,
@@ -78,12 +100,34 @@ async def start(till: Till, user: User, order: Order) -> Payment:
             item_name=prompt.title,
             consent_digest=CONSENT_DIGEST,
             consented_at=now(),
-            next_check_at=now() + timedelta(seconds=till.settle_after),
+            next_check_at=self.check_at,
         )
-        session.add(payment)
-        await session.flush()
-        session.add(payment.tell("created", "buyer", before=Status.PENDING))
-    return payment
+
+
+def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Refused]:
+    """For everybody who orders at this moment (app.together)."""
+    prompts, owned = _on_offer(session, wishes)
+    begun: list[Payment | Refused] = []
+    for wish in wishes:
+        prompt_id = wish.order.prompt_id
+        try:
+            begun.append(wish.payment(prompts.get(prompt_id), (wish.user.id, prompt_id) in owned))
+        except Refused as no:
+            begun.append(no)
+    payments = [payment for payment in begun if isinstance(payment, Payment)]
+    session.add_all(payments)
+    session.flush()
+    session.add_all(payment.tell("created", "buyer", before=Status.PENDING) for payment in payments)
+    daily.add_up(session)
+    return begun
+
+
+def _on_offer(session: Session, wishes: Sequence[Wanted]) -> tuple[dict[int | None, Prompt], set[tuple[int, int]]]:
+    """The prompts that are asked for, and who owns which of them already."""
+    ids = padded({wish.order.prompt_id for wish in wishes})
+    prompts = {prompt.id: prompt for prompt in session.scalars(_PROMPTS, {"ids": ids})}
+    owners = {"user_ids": padded({wish.user.id for wish in wishes}), "prompt_ids": ids}
+    return prompts, {(row.user_id, row.prompt_id) for row in session.execute(_OWNED, owners)}
 
 
 async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect | Window:
@@ -114,13 +158,16 @@ async def _keep_window(till: Till, order_id: str, step: Redirect | Window) -> No
 
     Raises Refused: while the PG was asked the payment has ended, and in a window of it money would move unheard.
     """
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+
+    def keep(folder: Folder) -> None:
+        payment = folder.payment
         if payment.status != Status.PENDING:
             raise Refused("ALREADY_OVER", "그 사이 끝난 주문입니다. 구매 내역을 확인하고 다시 주문해 주세요.")
         payment.pg_transaction_id = step.transaction_id or payment.pg_transaction_id
         if step.until:
             payment.pg_window = asdict(step) | {"until": step.until.isoformat()}
+
+    await change(till, order_id, keep)
 
 
 # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,13 +211,19 @@ async def confirm(till: Till, order_id: str, handed: Handed, payment: Payment | 
 
 async def _look(till: Till, order_id: str) -> Payment:
     """Money may have moved without us: what does the PG say? Asked at most every few seconds."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+
+    def lease(folder: Folder) -> tuple[Payment, bool]:
+        payment = folder.payment
         if payment.checked_at and now() < payment.checked_at + BREATH:
             payment.next_check_at = payment.next_check_at or payment.checked_at + BREATH  # the last look was too early
-            return payment
+            return payment, False
         payment.checked_at = now()
         payment.next_check_at = payment.next_check_at or now() + timedelta(seconds=till.settle_after)
+        return payment, True
+
+    payment, ours = await change(till, order_id, lease)
+    if not ours:
+        return payment
     try:
         receipt = await till.gateway_for(payment).find(payment)
     except InDoubt as silence:
@@ -196,38 +249,44 @@ async def _claim(till: Till, order_id: str, handed: Handed, charged: bool) -> Pa
 
     What was `charged` is asked about even then, to be given back. Raises Refused while another window is asking.
     """
+
+    def claim(folder: Folder) -> Payment | None:
+        payment = folder.payment
+        if payment.status != Status.PENDING:
+            return None
+        if not charged and folder.owned:
+            folder.add(payment.move("canceled", "buyer", failure_code="ALREADY_OWNED", failure_message=OWNED))
+            folder.rest()
+            return None
+        soon = now() + timedelta(seconds=till.settle_after)
+        asked = {"claimed_at": now(), "next_check_at": soon, "awaiting_answer": True, "pg_token": handed.token}
+        transaction_id = handed.transaction_id or payment.pg_transaction_id
+        folder.add(payment.move("claimed", "buyer", pg_transaction_id=transaction_id, **asked))
+        return payment
+
     try:
-        async with till.db.write() as session:
-            payment = await find(session, order_id, lock=True)
-            if payment.status != Status.PENDING:
-                return None
-            if not charged and await owned(session, payment.user_id, payment.prompt_id):
-                session.add(payment.move("canceled", "buyer", failure_code="ALREADY_OWNED", failure_message=OWNED))
-                await rest(till, session, payment)
-                return None
-            soon = now() + timedelta(seconds=till.settle_after)
-            asked = {"claimed_at": now(), "next_check_at": soon, "awaiting_answer": True, "pg_token": handed.token}
-            transaction_id = handed.transaction_id or payment.pg_transaction_id
-            session.add(payment.move("claimed", "buyer", pg_transaction_id=transaction_id, **asked))
+        return await change(till, order_id, claim)
     except IntegrityError as error:  # uq_payment_in_flight
         if charged:
             return None
         raise Refused(
             "IN_FLIGHT", "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다. 이 결제는 진행하지 않았습니다."
         ) from error
-    return payment
 
 
 async def _bring(till: Till, order_id: str, token: str) -> Payment | None:
     """The permission to take the money comes only after we have asked in vain without it. None: nothing new."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+
+    def bring(folder: Folder) -> Payment | None:
+        payment = folder.payment
         known = payment.status != Status.IN_DOUBT or payment.pg_token is not None
-        if known or await owned(session, payment.user_id, payment.prompt_id):
+        if known or folder.owned:
             return None
         payment.pg_token, payment.claimed_at, payment.awaiting_answer = token, now(), True
         payment.next_check_at = now() + timedelta(seconds=till.settle_after)
-    return payment
+        return payment
+
+    return await change(till, order_id, bring)
 
 
 async def ask_to_confirm(till: Till, payment: Payment, actor: str, *, repeat: bool = False) -> Payment:
@@ -255,33 +314,40 @@ async def _answer(till: Till, order_id: str) -> Payment:
 
 async def _turn_back(till: Till, order_id: str, code: str) -> Payment:
     """The PG's window ended without an approval. Nothing was asked of the PG, so nothing can have been taken."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+
+    def turn_back(folder: Folder) -> Payment:
+        payment = folder.payment
         if payment.status == Status.PENDING:
             gateway = till.gateway_for(payment)
             kind = "canceled" if code in gateway.canceled_codes else "declined"
             sentence = gateway.sentence(code)
-            session.add(payment.move(kind, "buyer", failure_code=code, failure_message=sentence))
-            await rest(till, session, payment)
-    return payment
+            folder.add(payment.move(kind, "buyer", failure_code=code, failure_message=sentence))
+            folder.rest()
+        return payment
+
+    return await change(till, order_id, turn_back)
 
 
 async def _decline(till: Till, order_id: str, no: Declined, actor: str) -> Payment:
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+    def decline(folder: Folder) -> Payment:
+        payment = folder.payment
         if payment.can("declined"):
             sentence = till.gateway_for(payment).sentence(no.code)
-            session.add(payment.move("declined", actor, failure_code=no.code, failure_message=sentence))
+            folder.add(payment.move("declined", actor, failure_code=no.code, failure_message=sentence))
             payment.awaiting_answer = False
-            await rest(till, session, payment)
-    return payment
+            folder.rest()
+        return payment
+
+    return await change(till, order_id, decline)
 
 
 async def _doubt(till: Till, order_id: str, silence: InDoubt, actor: str) -> Payment:
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+    def doubt(folder: Folder) -> Payment:
+        payment = folder.payment
         if payment.can("doubted"):
-            session.add(payment.move("doubted", actor, failure_code=silence.code))
+            folder.add(payment.move("doubted", actor, failure_code=silence.code))
             payment.check_later()
         payment.awaiting_answer = payment.unsettled
-    return payment
+        return payment
+
+    return await change(till, order_id, doubt)

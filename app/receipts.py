@@ -4,16 +4,14 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import bindparam, update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import refunds
 from app.clock import now
+from app.folder import Folder, change
 from app.gateways import Receipt
-from app.models import Event, Payment, Purchase, Refund, Status, Webhook
-from app.till import Till, find, owned, rest
+from app.models import Event, Payment, Purchase, Refund, Status
+from app.till import Till
 
 log = logging.getLogger(__name__)
 
@@ -24,62 +22,52 @@ APPROVAL_WINDOW = timedelta(minutes=45)
 CANCELED_AT_PG = "CANCELED_AT_PG"
 RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
 
-_OPENED = select(Purchase).where(col(Purchase.payment_id) == bindparam("payment_id"))
-_AWAITED = (
-    select(Payment)
-    .where(
-        col(Payment.user_id) == bindparam("user_id"),
-        col(Payment.prompt_id) == bindparam("prompt_id"),
-        col(Payment.status) == Status.WAITING,
-    )
-    .with_for_update(skip_locked=True)
-)
-
 
 async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, asked_at: Status | None = None) -> Payment:
     """Bring our row to what the PG says, in one transaction, and give back what we cannot deliver.
 
     `asked_at` is where the payment stood when the PG was asked: a deposit can be taken back only where it was in.
     """
+
+    def write(folder: Folder) -> tuple[Payment, Refund | None]:
+        return folder.payment, _write(folder, receipt, actor, asked_at)
+
     try:
-        payment, owed = await _write(till, order_id, receipt, actor, asked_at)
+        payment, owed = await change(till, order_id, write)
     except IntegrityError:  # uq_purchase_live: another payment for this prompt was faster by a moment, and is there now
-        payment, owed = await _write(till, order_id, receipt, actor, asked_at)
+        payment, owed = await change(till, order_id, write)
     if owed:
         payment, _ = await refunds.send(till, payment, owed)
     return payment
 
 
-async def _write(
-    till: Till, order_id: str, receipt: Receipt, actor: str, asked_at: Status | None
-) -> tuple[Payment, Refund | None]:
-    """And the refund of what we cannot deliver. Raises IntegrityError, and has written nothing."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
-        was = payment.status
-        payment.awaiting_answer = False
-        taken_back = receipt.status in ("waiting", "expired") and asked_at == payment.status == Status.COMPLETED
-        if taken_back:
-            event = await _return(session, payment, receipt, actor)
-        else:
-            event = _move_to(payment, receipt, actor, till.gateway_for(payment).sentence)
-        if event:
-            session.add(event)
-        completed = event is not None and event.kind == "completed"
-        owed = await _deliver(till, session, payment, was, receipt) if completed else None
-        await _read_webhooks(session, payment)
-        await rest(till, session, payment)
-        if payment.next_check_at is None and payment.refundable and await refunds.unclaimed(session, payment, receipt):
-            payment.check_later()  # given back without us: not at rest before it is a refund of ours
-    return payment, owed
+def _write(folder: Folder, receipt: Receipt, actor: str, asked_at: Status | None) -> Refund | None:
+    """The refund of what we cannot deliver."""
+    payment = folder.payment
+    was = payment.status
+    payment.awaiting_answer = False
+    taken_back = receipt.status in ("waiting", "expired") and asked_at == payment.status == Status.COMPLETED
+    if taken_back:
+        event = _return(folder, receipt, actor)
+    else:
+        event = _move_to(payment, receipt, actor, folder.till.gateway_for(payment).sentence)
+    if event:
+        folder.add(event)
+    completed = event is not None and event.kind == "completed"
+    owed = _deliver(folder, was, receipt) if completed else None
+    _read_webhooks(folder)
+    folder.rest()
+    if payment.next_check_at is None and payment.refundable and refunds.unclaimed(folder.refunds, receipt):
+        payment.check_later()  # given back without us: not at rest before it is a refund of ours
+    return owed
 
 
-async def _read_webhooks(session: AsyncSession, payment: Payment) -> None:
+def _read_webhooks(folder: Folder) -> None:
     """What was told before we asked is answered by what the PG has just said, in the transaction that writes it."""
-    if payment.checked_at:
-        told = (col(Webhook.payment_id) == payment.id, col(Webhook.received_at) <= payment.checked_at)
-        unread = update(Webhook).where(*told, col(Webhook.handled_at).is_(None))
-        await session.exec(unread.values(handled_at=now()))
+    asked_at = folder.payment.checked_at
+    for webhook in folder.unread:
+        if asked_at and webhook.received_at <= asked_at:
+            webhook.handled_at = now()
 
 
 def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[[str], str]) -> Event | None:
@@ -105,12 +93,13 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[
     return payment.move(kind, actor, failure_code=code, failure_message=why)
 
 
-async def _return(session: AsyncSession, payment: Payment, receipt: Receipt, actor: str) -> Event | None:
+def _return(folder: Folder, receipt: Receipt, actor: str) -> Event | None:
     """The bank has taken the deposit back: nothing is paid any more, and the prompt closes."""
+    payment = folder.payment
     if payment.refunded_amount or not payment.needs_account:
         log.error("%s: PG가 받은 돈을 받지 않았다고 합니다", payment.order_id)
         return None
-    await refunds.revoke(session, payment)
+    refunds.revoke(folder)
     _keep_account(payment, receipt)
     nothing = {"completed_at": None, "paid_amount": 0}
     return payment.move("returned", actor, failure_code="DEPOSIT_RETURNED", failure_message=RETURNED, **nothing)
@@ -145,32 +134,32 @@ def _keep_account(payment: Payment, receipt: Receipt) -> None:
         payment.account_holder, payment.deposit_due_at = account.holder, account.due
 
 
-async def _deliver(till: Till, session: AsyncSession, payment: Payment, was: Status, receipt: Receipt) -> Refund | None:
+def _deliver(folder: Folder, was: Status, receipt: Receipt) -> Refund | None:
     """Unlock the prompt; when we cannot keep the money for it, a whole refund instead, once, with the reason."""
+    payment = folder.payment
     if receipt.left <= 0:
         return None  # all of it went back already
     if payment.paid_amount != payment.amount:
         reason = f"PG가 받은 금액 ₩{payment.paid_amount:,}이 주문과 달라 자동 환불"
     elif was == Status.CANCELED:
         reason = "취소한 주문이라 자동 환불"
-    elif await owned(session, payment.user_id, payment.prompt_id):
+    elif folder.owned:
         reason = "이미 보유한 상품이라 자동 환불"
     else:
-        await _unlock(session, payment)
+        _unlock(folder)
         return None
     if payment.needs_account:
-        session.add(payment.tell("refund_owed", "system", amount=payment.paid_amount, note=reason))
+        folder.add(payment.tell("refund_owed", "system", amount=payment.paid_amount, note=reason))
         return None
-    return await refunds.reserve(till, session, payment, payment.paid_amount, reason, refunds.UNDELIVERABLE, "system")
+    return refunds.reserve(folder, payment.paid_amount, reason, refunds.UNDELIVERABLE, "system")
 
 
-async def _unlock(session: AsyncSession, payment: Payment) -> None:
+def _unlock(folder: Folder) -> None:
     """One payment is one purchase: a deposit that comes in again opens the same one again."""
+    payment = folder.payment
     assert payment.id is not None, "a completed payment is stored"
-    if purchase := (await session.exec(_OPENED, params={"payment_id": payment.id})).one_or_none():
-        purchase.revoked_at = None
+    if folder.purchase:
+        folder.purchase.revoked_at = None
     else:
-        session.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
-    same = {"user_id": payment.user_id, "prompt_id": payment.prompt_id}
-    for other in (await session.exec(_AWAITED, params=same)).all():
-        other.next_check_at = now()  # the reconciler closes their accounts
+        folder.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
+    folder.opened = True

@@ -1,22 +1,22 @@
 """Giving money back: reserve, ask the PG, write its answer. One key is one refund, however often it is pressed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import now
+from app.folder import OPEN, Folder, change
 from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount
-from app.models import Payment, Purchase, Refund, RefundStatus
+from app.models import Payment, Refund, RefundStatus
 from app.seal import seal, unseal
-from app.till import Refused, Till, Wait, find, rest
+from app.till import Refused, Till, Wait, find
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
 TWO_PEOPLE = "한 결제에서 ₩{:,}을 넘는 환불은 다른 사람의 승인이 있어야 합니다."
 UNDELIVERABLE = "undeliverable"
 """The key of the refund that we owe because we cannot deliver: asked for until the PG holds nothing of it."""
-OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 
 async def refund(
@@ -38,27 +38,32 @@ async def refund(
     wrong account, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED), or a key that was
     used for something else.
     """
+
+    def reserve_it(folder: Folder) -> tuple[Payment, Refund | None, bool]:
+        """The refund, and whether it is new; none while another one is under way."""
+        payment = folder.payment
+        if known := next((entry for entry in folder.refunds if entry.key == key), None):
+            return payment, known, False
+        wanted = _refundable(payment, amount, folder.open_refund, shown)
+        if folder.open_refund:
+            return payment, None, False
+        sealed = sealed_for(till, payment, account)
+        if not approved and 0 < till.approval_above < payment.refunded_amount + wanted:
+            raise Refused("APPROVAL_REQUIRED", TWO_PEOPLE.format(till.approval_above), 403)
+        return payment, reserve(folder, wanted, reason, key, by, sealed), True
+
     wait = Wait(till.patience)
     while True:
-        async with till.db.write() as session:
-            payment = await find(session, order_id, lock=True)
-            known = await _refund_by_key(session, payment, key)
-            before = None if known else next(iter(await _refunds(session, payment, *OPEN)), None)
-            if known is None:
-                wanted = _refundable(payment, amount, before, shown)
-                if before is None:
-                    sealed = sealed_for(till, payment, account)
-                    if not approved and 0 < till.approval_above < payment.refunded_amount + wanted:
-                        raise Refused("APPROVAL_REQUIRED", TWO_PEOPLE.format(till.approval_above), 403)
-                    entry = await reserve(till, session, payment, wanted, reason, key, by, sealed)
-                    break
-        if known is not None:
-            if amount not in (None, known.amount):
-                raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
-            return await _refund_answer(till, order_id, known)
+        payment, entry, new = await change(till, order_id, reserve_it)
+        if entry is not None:
+            break
         if not await wait.again():
             raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
-    return await send(till, payment, entry)
+    if new:
+        return await send(till, payment, entry)
+    if amount not in (None, entry.amount):
+        raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
+    return await _refund_answer(till, order_id, entry)
 
 
 def _refundable(payment: Payment, amount: int | None, before: Refund | None, shown: int | None) -> int:
@@ -101,27 +106,19 @@ def account_of(till: Till, payment: Payment, entry: Refund) -> RefundAccount | N
     raise Declined("ACCOUNT_UNREADABLE", "환불 계좌를 읽을 수 없습니다. 계좌를 다시 입력해 환불해 주세요.")
 
 
-async def reserve(
-    till: Till,
-    session: AsyncSession,
-    payment: Payment,
-    amount: int,
-    reason: str,
-    key: str,
-    by: str,
-    account_sealed: str | None = None,
-) -> Refund:
+def reserve(folder: Folder, amount: int, reason: str, key: str, by: str, account_sealed: str | None = None) -> Refund:
     """Under the payment's lock, so that no race can give back more than was paid."""
+    payment = folder.payment
     assert payment.id is not None, "a payment with money is stored"
     payment.refunded_amount += amount
     # Should we die before the PG answers, the reconciler comes back to it.
-    payment.next_check_at, payment.awaiting_answer = now() + timedelta(seconds=till.settle_after), True
+    soon = now() + timedelta(seconds=folder.till.settle_after)
+    payment.next_check_at, payment.awaiting_answer = soon, True
     entry = Refund(
         payment_id=payment.id, key=key, amount=amount, reason=reason, requested_by=by, account_sealed=account_sealed
     )
-    session.add(entry)
-    session.add(payment.tell("refund_requested", by, amount=amount, note=reason))
-    await session.flush()
+    folder.add(entry)
+    folder.add(payment.tell("refund_requested", by, amount=amount, note=reason))
     return entry
 
 
@@ -152,7 +149,7 @@ async def _shown(till: Till, gateway: Gateway, payment: Payment, entry: Refund) 
     """The PG's book when it shows this refund. Raises InDoubt."""
     receipt = await gateway.find(payment)
     async with till.db.read() as session:
-        strange = await unclaimed(session, payment, receipt)
+        strange = unclaimed(await _refunds(session, payment), receipt)
     return receipt if any(given.amount == entry.amount for given in strange) else None
 
 
@@ -167,73 +164,78 @@ async def _close(
     receipt: Receipt | None = None,
     bound: bool = False,
 ) -> tuple[Payment, Refund]:
-    async with till.db.write() as session:
-        payment = await find(session, payment.order_id, lock=True)
-        entry = await session.get_one(Refund, entry.id)
-        if entry.status not in OPEN:  # someone else heard the answer first
-            return payment, entry
-        if receipt:
-            mine = [given for given in await unclaimed(session, payment, receipt) if given.amount == entry.amount]
-            if mine:
-                entry.pg_transaction_id = mine[-1].transaction_id
-            else:  # it says yes, and its own book does not show it
-                status, code = RefundStatus.IN_DOUBT, "REFUND_NOT_SHOWN"
-        entry.attempt += bound
-        if entry.status == status:
-            return payment, entry
-        entry.status, entry.failure_code, entry.failure_message = status, code, message
-        if status not in OPEN:
-            entry.account_sealed = None
-        session.add(payment.tell(f"refund_{status}", entry.requested_by, amount=entry.amount, note=code))
-        if status == RefundStatus.FAILED:
-            payment.refunded_amount -= entry.amount
-        elif status == RefundStatus.DONE:
-            entry.done_at = now()
-            await _take_back(session, payment)
-        if status == RefundStatus.IN_DOUBT:
-            payment.check_later()
-        payment.awaiting_answer = status == RefundStatus.IN_DOUBT
-        await rest(till, session, payment)
-    return payment, entry
+    def close(folder: Folder) -> tuple[Payment, Refund]:
+        ours = folder.refund(entry.id)
+        if ours.status in OPEN:  # else someone has heard the answer before us
+            _closed(folder, ours, status, code, message, receipt, bound)
+        return folder.payment, ours
+
+    return await change(till, payment.order_id, close)
 
 
-async def unclaimed(session: AsyncSession, payment: Payment, receipt: Receipt) -> list[Cancellation]:
+def _closed(
+    folder: Folder,
+    entry: Refund,
+    status: RefundStatus,
+    code: str | None,
+    message: str | None,
+    receipt: Receipt | None,
+    bound: bool,
+) -> None:
+    payment = folder.payment
+    if receipt:
+        mine = [given for given in unclaimed(folder.refunds, receipt) if given.amount == entry.amount]
+        if mine:
+            entry.pg_transaction_id = mine[-1].transaction_id
+        else:  # it says yes, and its own book does not show it
+            status, code = RefundStatus.IN_DOUBT, "REFUND_NOT_SHOWN"
+    entry.attempt += bound
+    if entry.status == status:
+        return
+    entry.status, entry.failure_code, entry.failure_message = status, code, message
+    if status not in OPEN:
+        entry.account_sealed = None
+    folder.add(payment.tell(f"refund_{status}", entry.requested_by, amount=entry.amount, note=code))
+    if status == RefundStatus.FAILED:
+        payment.refunded_amount -= entry.amount
+    elif status == RefundStatus.DONE:
+        entry.done_at = now()
+        _take_back(folder)
+    if status == RefundStatus.IN_DOUBT:
+        payment.check_later()
+    payment.awaiting_answer = status == RefundStatus.IN_DOUBT
+    folder.rest()
+
+
+def unclaimed(entries: Iterable[Refund], receipt: Receipt) -> list[Cancellation]:
     """What the PG gave back that none of our finished refunds stands for."""
-    if not receipt.canceled:
-        return []
-    claimed = {entry.pg_transaction_id for entry in await _refunds(session, payment, RefundStatus.DONE)}
+    claimed = {entry.pg_transaction_id for entry in entries if entry.status == RefundStatus.DONE}
     return [given for given in receipt.canceled if given.transaction_id not in claimed]
 
 
-async def _take_back(session: AsyncSession, payment: Payment) -> None:
+def _take_back(folder: Folder) -> None:
     """Once everything is given back, the purchase goes in the same transaction."""
-    await session.flush()
-    done = await _refunds(session, payment, RefundStatus.DONE)
+    payment = folder.payment
+    done = [entry for entry in folder.refunds if entry.status == RefundStatus.DONE]
     if sum(entry.amount for entry in done) < payment.paid_amount:
         return
-    session.add(payment.move("refunded", done[-1].requested_by, refunded_at=now()))
-    await revoke(session, payment)
+    folder.add(payment.move("refunded", done[-1].requested_by, refunded_at=now()))
+    revoke(folder)
 
 
-async def revoke(session: AsyncSession, payment: Payment) -> None:
-    query = select(Purchase).where(col(Purchase.payment_id) == payment.id, col(Purchase.revoked_at).is_(None))
-    if purchase := (await session.exec(query)).one_or_none():
-        purchase.revoked_at = now()
+def revoke(folder: Folder) -> None:
+    if folder.purchase and folder.purchase.revoked_at is None:
+        folder.purchase.revoked_at = now()
 
 
-async def _refunds(session: AsyncSession, payment: Payment, *status: RefundStatus) -> Sequence[Refund]:
-    query = select(Refund).where(col(Refund.payment_id) == payment.id, col(Refund.status).in_(status))
+async def _refunds(session: AsyncSession, payment: Payment) -> Sequence[Refund]:
+    query = select(Refund).where(col(Refund.payment_id) == payment.id)
     return (await session.exec(query.order_by(col(Refund.id)))).all()
 
 
 async def under_way(session: AsyncSession, payment: Payment) -> list[int | None]:
     """The ids of the refunds that wait for an answer: one, or none."""
-    return [entry.id for entry in await _refunds(session, payment, *OPEN)]
-
-
-async def _refund_by_key(session: AsyncSession, payment: Payment, key: str) -> Refund | None:
-    query = select(Refund).where(col(Refund.payment_id) == payment.id, col(Refund.key) == key)
-    return (await session.exec(query)).one_or_none()
+    return [entry.id for entry in await _refunds(session, payment) if entry.status in OPEN]
 
 
 async def _refund_answer(till: Till, order_id: str, entry: Refund) -> tuple[Payment, Refund]:
@@ -256,8 +258,9 @@ async def settle(
     What the PG gave back without us (in its own console) becomes a refund of ours, so that the books agree.
     """
     async with till.db.read() as session:
-        entries = [entry for entry in await _refunds(session, payment, *OPEN) if entry.id in asked_for]
-        strange = await unclaimed(session, payment, receipt)
+        ours = await _refunds(session, payment)
+    entries = [entry for entry in ours if entry.status in OPEN and entry.id in asked_for]
+    strange = unclaimed(ours, receipt)
     for entry in entries:
         found = next((given for given in strange if given.amount == entry.amount), None)
         if found:
@@ -276,24 +279,26 @@ async def settle(
 
 async def _owe_less(till: Till, payment: Payment, entry: Refund, left: int) -> Payment:
     """A part of what we cannot deliver went back without us: only what the PG still holds is asked for, next time."""
-    async with till.db.write() as session:
-        payment = await find(session, payment.order_id, lock=True)
-        entry = await session.get_one(Refund, entry.id)
-        if entry.status in OPEN and left < entry.amount:
-            payment.refunded_amount -= entry.amount - left
-            entry.amount, entry.attempt = left, entry.attempt + 1  # another amount is another request
-    return payment
+
+    def owe_less(folder: Folder) -> Payment:
+        ours = folder.refund(entry.id)
+        if ours.status in OPEN and left < ours.amount:
+            folder.payment.refunded_amount -= ours.amount - left
+            ours.amount, ours.attempt = left, ours.attempt + 1  # another amount is another request
+        return folder.payment
+
+    return await change(till, payment.order_id, owe_less)
 
 
 async def _adopt(till: Till, payment: Payment, given: Cancellation, receipt: Receipt, actor: str) -> Payment:
-    async with till.db.write() as session:
-        payment = await find(session, payment.order_id, lock=True)
-        claimed = given not in await unclaimed(session, payment, receipt)
+    def adopt(folder: Folder) -> Payment:
+        payment = folder.payment
+        claimed = given not in unclaimed(folder.refunds, receipt)
         if claimed or payment.remaining < given.amount or not payment.refundable:
             return payment
         assert payment.id is not None, "a payment with money is stored"
         payment.refunded_amount += given.amount
-        session.add(
+        folder.add(
             Refund(
                 payment_id=payment.id,
                 key=f"pg-{given.transaction_id}",
@@ -305,7 +310,9 @@ async def _adopt(till: Till, payment: Payment, given: Cancellation, receipt: Rec
                 done_at=now(),
             )
         )
-        session.add(payment.tell("refund_done", actor, amount=given.amount, note="PG에서 취소됨"))
-        await _take_back(session, payment)
-        await rest(till, session, payment)
-    return payment
+        folder.add(payment.tell("refund_done", actor, amount=given.amount, note="PG에서 취소됨"))
+        _take_back(folder)
+        folder.rest()
+        return payment
+
+    return await change(till, payment.order_id, adopt)

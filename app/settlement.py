@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from app import payments, receipts, refunds
 from app.clock import now
+from app.folder import Folder, change
 from app.gateways import InDoubt
 from app.models import Payment, Status
 from app.till import BREATH, Till, find
@@ -32,8 +33,9 @@ async def settle(till: Till, order_id: str, actor: str) -> Payment:
 
 async def lease(till: Till, order_id: str, *, early: bool = False) -> bool:
     """One caller asks the PG about one payment at a time: when its time has come or, `early`, after a breath."""
-    async with till.db.write() as session:
-        payment = await find(session, order_id, lock=True)
+
+    def take(folder: Folder) -> bool:
+        payment = folder.payment
         if payment.next_check_at is None:
             return False
         if (breath_after(payment) if early else payment.next_check_at) > now():
@@ -43,8 +45,10 @@ async def lease(till: Till, order_id: str, *, early: bool = False) -> bool:
         payment.awaiting_answer = True
         payment.check_later()
         if payment.status == Status.IN_DOUBT or payment.refunded_amount:
-            session.add(payment.tell("checked", "reconciler"))
-    return True
+            folder.add(payment.tell("checked", "reconciler"))
+        return True
+
+    return await change(till, order_id, take)
 
 
 def breath_after(payment: Payment) -> datetime:

@@ -18,7 +18,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
-    Connection,
     Integer,
     MetaData,
     String,
@@ -32,6 +31,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import Payment
@@ -111,7 +111,7 @@ def pieces(name: str, email: str, phone: str) -> str:
 
 
 def spellings(name: str, email: str, phone: str) -> Iterator[tuple[str, str, str]]:
-    """Kind, text and pieces, always in the same order: two transactions cannot wait for each other."""
+    """Kind, text and pieces. Written in their order, so that no two transactions wait for each other."""
     yield "m", email, " ".join(set(email_pieces(email)))
     yield "n", name, " ".join(set(name_pieces(name)))
     yield "p", phone, " ".join(phone_pieces(phone))
@@ -129,20 +129,27 @@ def _spelled(kind: str, parts: Iterable[str]) -> list[str]:
 
 
 _KEEP_PIECES = text("INSERT INTO payment_terms (rowid, terms) VALUES (:id, :terms)")
-_KEEP_SPELLINGS = text(
-    "INSERT INTO spelling (kind, value, terms) VALUES ('m', :email, CAST(:m AS tsvector)),"
-    " ('n', :name, CAST(:n AS tsvector)), ('p', :phone, CAST(:p AS tsvector)) ON CONFLICT DO NOTHING"
+_KEEP_SPELLING = text(
+    "INSERT INTO spelling (kind, value, terms) VALUES (:kind, :value, CAST(:terms AS tsvector)) ON CONFLICT DO NOTHING"
 )
 
 
-@event.listens_for(Payment, "after_insert")
-def _keep(_mapper: Any, connection: Connection, payment: Payment) -> None:
-    name, email, phone = payment.buyer_name, payment.buyer_email, payment.buyer_phone
+@event.listens_for(Session, "after_flush")
+def _keep(session: Session, _context: Any) -> None:
+    found_by = [
+        (payment.id, (payment.buyer_name, payment.buyer_email, payment.buyer_phone))
+        for payment in session.new
+        if isinstance(payment, Payment)
+    ]
+    if not found_by:
+        return
+    connection = session.connection()
     if connection.dialect.name == "sqlite":
-        connection.execute(_KEEP_PIECES, {"id": payment.id, "terms": pieces(name, email, phone)})
+        connection.execute(_KEEP_PIECES, [{"id": row_id, "terms": pieces(*owner)} for row_id, owner in found_by])
     else:
-        told = {kind: terms for kind, _, terms in spellings(name, email, phone)}
-        connection.execute(_KEEP_SPELLINGS, {"name": name, "email": email, "phone": phone, **told})
+        told = sorted({spelling for _, owner in found_by for spelling in spellings(*owner)})
+        names = ("kind", "value", "terms")
+        connection.execute(_KEEP_SPELLING, [dict(zip(names, spelling, strict=True)) for spelling in told])
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────

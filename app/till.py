@@ -4,17 +4,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import bindparam, exists, or_
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.circuit import Circuit
 from app.db import Database
 from app.gateways import Gateway, InDoubt, Method
-from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus, Webhook
+from app.models import Payment, Purchase
 
 BREATH = timedelta(seconds=2)
 """Between two questions to the PG about one payment that nobody but a passer-by is waiting for."""
@@ -22,6 +21,9 @@ BREATH = timedelta(seconds=2)
 
 LAST_LOOK = timedelta(hours=2)
 """After an order's beginning: by then every window of it has closed (a last one may open as late as 45 minutes)."""
+
+
+NO_ORDER = "그런 주문이 없습니다. 주문번호를 확인해 주세요."
 
 
 class Refused(Exception):
@@ -75,12 +77,6 @@ _OWNED = select(Purchase).where(
     col(Purchase.prompt_id) == bindparam("prompt_id"),
     col(Purchase.revoked_at).is_(None),
 )
-_OPEN_REFUND = exists().where(
-    col(Refund.payment_id) == bindparam("payment_id"),
-    or_(col(Refund.status) == RefundStatus.REQUESTED, col(Refund.status) == RefundStatus.IN_DOUBT),
-)
-_UNREAD = exists().where(col(Webhook.payment_id) == bindparam("payment_id"), col(Webhook.handled_at).is_(None))
-_ASKED_OR_TOLD = select(or_(_OPEN_REFUND, _UNREAD))
 
 
 class Wait:
@@ -102,31 +98,10 @@ async def find(session: AsyncSession, order_id: str, *, lock: bool = False) -> P
     """Raises Refused 404. With `lock` the row is ours until the transaction ends (SQLite has one writer anyway)."""
     payment = (await session.exec(_LOCKED if lock else _FOUND, params={"order_id": order_id})).one_or_none()
     if payment is None:
-        raise Refused("NOT_FOUND", "그런 주문이 없습니다. 주문번호를 확인해 주세요.", 404)
+        raise Refused("NOT_FOUND", NO_ORDER, 404)
     return payment
 
 
 async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase | None:
     """The live purchase by which this person may read this prompt."""
     return (await session.exec(_OWNED, params={"user_id": user_id, "prompt_id": prompt_id})).one_or_none()
-
-
-async def rest(till: Till, session: AsyncSession, payment: Payment) -> None:
-    """Stop asking the PG about this payment when nothing is open any more, else see that it is asked again.
-
-    What we have closed may still be paid in a window that stands open, at a PG that charges there: one last look.
-    """
-    await session.flush()
-    if payment.unsettled or (await session.exec(_ASKED_OR_TOLD, params={"payment_id": payment.id})).one():
-        if payment.next_check_at is None:
-            payment.check_later()
-    else:
-        payment.next_check_at, payment.awaiting_answer = _last_look(till, payment), False
-
-
-def _last_look(till: Till, payment: Payment) -> datetime | None:
-    gateway = till.gateways.get(payment.gateway)
-    if payment.status not in CLOSED or gateway is None or not gateway.charges_in_window:
-        return None
-    last = payment.created_at + LAST_LOOK
-    return None if payment.checked_at and payment.checked_at >= last else last

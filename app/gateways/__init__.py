@@ -274,10 +274,10 @@ async def call(
                 response = await client.request(method, url, **options)
             said.status, said.headers = response.status_code, response.headers
             said.answer = response.json()
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
         except (ValueError, RecursionError) as error:
             raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+        except Exception as error:  # whatever broke on the way, the PG may have heard us
+            raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
     return response.status_code, said.answer
 
 

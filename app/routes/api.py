@@ -39,11 +39,10 @@ from app.schemas import (
     WindowOut,
 )
 from app.search import search
-from app.till import Refused, Till, find
+from app.till import NO_ORDER, Refused, Till, find
 
 FormT = TypeVar("FormT", bound=Form)
 Endpoint = Callable[[Request], Awaitable[Response]]
-NO_ORDER = "그런 주문이 없습니다. 주문번호를 확인해 주세요."
 
 
 def signed_in(endpoint: Endpoint) -> Endpoint:

@@ -5,7 +5,7 @@ One runs at a time and all the others stand still, so that a seed decides everyt
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import ASGIApp
 
 from app.db import Database
+from app.together import Serve, Wish
 
 SILENT = httpx.ReadTimeout("no answer")
 BUSY: dict[str, tuple[int, dict[str, Any]]] = {
@@ -104,6 +105,17 @@ class StagedDatabase(Database):
         async with super().write() as session:
             yield session
         await stop("after a commit")
+
+    async def together(self, serve: Serve[Wish], key: Hashable, wish: Wish) -> Any:
+        """Who stops here must not stop those who would be served with it."""
+        await stop("before a commit")
+        on_stage = playing.set(None)
+        try:
+            answer = await super().together(serve, key, wish)
+        finally:
+            playing.reset(on_stage)
+        await stop("after a commit")
+        return answer
 
 
 class Network(httpx.AsyncBaseTransport):

@@ -1,0 +1,192 @@
+"""A payment's folder: the payment under its lock, with everything that belongs to it.
+
+What a verb does to it is a plain function: it cannot wait for anything, so that no lock is held while a PG thinks.
+Whoever wants a folder at one moment is served in one transaction (app.together), each statement of it for all of them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, bindparam, inspect, or_
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel, col, select
+
+from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
+from app.clock import now
+from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus, Status, Webhook
+from app.till import LAST_LOOK, NO_ORDER, Refused, Till
+
+Answer = TypeVar("Answer")
+OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
+
+
+@dataclass
+class Folder:
+    till: Till
+    payment: Payment
+    refunds: list[Refund]
+    """The oldest first."""
+    purchases: list[Purchase]
+    """What this payment has opened, and by what its buyer may read the prompt now."""
+    unread: list[Webhook]
+    added: list[SQLModel] = field(default_factory=list)
+    opened: bool = False
+    """The prompt, just now: other payments that wait for a deposit for it are not wanted any more."""
+
+    @property
+    def owned(self) -> Purchase | None:
+        """The live purchase by which the buyer may read the prompt."""
+        return next((purchase for purchase in self.purchases if purchase.revoked_at is None), None)
+
+    @property
+    def purchase(self) -> Purchase | None:
+        """This payment's own, live or taken back."""
+        return next((purchase for purchase in self.purchases if purchase.payment_id == self.payment.id), None)
+
+    @property
+    def open_refund(self) -> Refund | None:
+        """The one that waits for an answer: there are never two."""
+        return next((refund for refund in self.refunds if refund.status in OPEN), None)
+
+    def refund(self, refund_id: int | None) -> Refund:
+        return next(entry for entry in self.refunds if entry.id == refund_id)
+
+    def add(self, row: SQLModel) -> None:
+        if isinstance(row, Refund):
+            self.refunds.append(row)
+        self.added.append(row)
+
+    def rest(self) -> None:
+        """Stop asking the PG when nothing is open any more, else see that it is asked again.
+
+        What we have closed may still be paid in a window that stands open, at a PG that charges there: one last look.
+        """
+        told = any(webhook.handled_at is None for webhook in self.unread)
+        if self.payment.unsettled or self.open_refund or told:
+            if self.payment.next_check_at is None:
+                self.payment.check_later()
+        else:
+            self.payment.next_check_at, self.payment.awaiting_answer = self._last_look(), False
+
+    def _last_look(self) -> datetime | None:
+        gateway = self.till.gateways.get(self.payment.gateway)
+        if self.payment.status not in CLOSED or gateway is None or not gateway.charges_in_window:
+            return None
+        last = self.payment.created_at + LAST_LOOK
+        return None if self.payment.checked_at and self.payment.checked_at >= last else last
+
+    @property
+    def touched(self) -> bool:
+        rows: Sequence[Any] = (self.payment, *self.refunds, *self.purchases, *self.unread)
+        return bool(self.added) or any(inspect(row).modified for row in rows)
+
+
+@dataclass(frozen=True)
+class Wish:
+    till: Till
+    order_id: str
+    change: Callable[[Folder], Any]
+
+
+async def change(till: Till, order_id: str, act: Callable[[Folder], Answer]) -> Answer:
+    """What `act` answers, once what it did to the folder is committed. It may be called twice, and must only change
+    what is in the folder. Raises what it raises, Refused 404, and IntegrityError; nothing has changed then."""
+    answer: Answer = await till.db.together(_change, order_id, Wish(till, order_id, act))
+    return answer
+
+
+def _change(session: Session, wishes: Sequence[Wish]) -> Sequence[Any]:
+    folders = _take_out(session, {wish.order_id: wish.till for wish in wishes})
+    answers = [_act(wish, folders.get(wish.order_id)) for wish in wishes]
+    session.add_all(row for folder in folders.values() for row in folder.added)
+    session.flush()
+    _wake_others(session, [folder.payment for folder in folders.values() if folder.opened])
+    daily.add_up(session)
+    return answers
+
+
+def _act(wish: Wish, folder: Folder | None) -> Any:
+    if folder is None:
+        return Refused("NOT_FOUND", NO_ORDER, 404)
+    try:
+        return wish.change(folder)
+    except Refused as no:
+        if folder.touched:  # it must not be half done
+            raise
+        return no
+
+
+# Statements are built once: to build one costs more than to ask it.
+_LOCKED = (
+    select(Payment)
+    .where(col(Payment.order_id).in_(bindparam("order_ids", expanding=True)))
+    .order_by(col(Payment.id))  # in one order, so that no two transactions wait for each other
+    .with_for_update()
+)
+
+
+def _theirs(owner: Any) -> ColumnElement[bool]:
+    its: ColumnElement[bool] = col(owner).in_(bindparam("payment_ids", expanding=True))
+    return its
+
+
+def _for_same(owner: type[Payment] | type[Purchase]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """More than what is wanted: each of these buyers with each of these prompts."""
+    return (
+        col(owner.user_id).in_(bindparam("user_ids", expanding=True)),
+        col(owner.prompt_id).in_(bindparam("prompt_ids", expanding=True)),
+    )
+
+
+_REFUNDS = select(Refund).where(_theirs(Refund.payment_id)).order_by(col(Refund.id))
+_UNREAD = select(Webhook).where(_theirs(Webhook.payment_id), col(Webhook.handled_at).is_(None))
+_PURCHASES = select(Purchase).where(
+    or_(_theirs(Purchase.payment_id), and_(*_for_same(Purchase), col(Purchase.revoked_at).is_(None)))
+)
+_AWAITED = (
+    select(Payment).where(*_for_same(Payment), col(Payment.status) == Status.WAITING).with_for_update(skip_locked=True)
+)
+
+
+def padded(values: Iterable[Any]) -> list[Any]:
+    """As many as a power of two, the last one again and again: a statement of few lengths is prepared once."""
+    listed = list(values)
+    return listed + listed[-1:] * ((1 << (len(listed) - 1).bit_length()) - len(listed))
+
+
+def _take_out(session: Session, tills: Mapping[str, Till]) -> dict[str, Folder]:
+    payments = session.scalars(_LOCKED, {"order_ids": padded(tills)}).all()
+    if not payments:
+        return {}
+    folders = {it.id: Folder(tills[it.order_id], it, [], [], []) for it in payments}
+    ids = {"payment_ids": padded(folders)}
+    for refund in session.scalars(_REFUNDS, ids):
+        folders[refund.payment_id].refunds.append(refund)
+    for webhook in session.scalars(_UNREAD, ids):
+        folders[webhook.payment_id].unread.append(webhook)
+    purchases = session.scalars(_PURCHASES, ids | _same(payments)).all()
+    for folder in folders.values():
+        it = folder.payment
+        for purchase in purchases:
+            same = (purchase.user_id, purchase.prompt_id) == (it.user_id, it.prompt_id) and not purchase.revoked_at
+            if same or purchase.payment_id == it.id:
+                folder.purchases.append(purchase)
+    return {folder.payment.order_id: folder for folder in folders.values()}
+
+
+def _same(payments: Sequence[Payment]) -> dict[str, list[int]]:
+    return {
+        "user_ids": padded({payment.user_id for payment in payments}),
+        "prompt_ids": padded({payment.prompt_id for payment in payments}),
+    }
+
+
+def _wake_others(session: Session, opened: Sequence[Payment]) -> None:
+    """Whoever owns the prompt now must not pay for it again: the reconciler closes the accounts that wait for it."""
+    if opened:
+        owners = {(payment.user_id, payment.prompt_id) for payment in opened}
+        for other in session.scalars(_AWAITED, _same(opened)):
+            if (other.user_id, other.prompt_id) in owners:
+                other.next_check_at = now()
