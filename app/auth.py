@@ -5,7 +5,7 @@ import functools
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import quote, urlsplit
@@ -16,6 +16,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import bindparam
+from sqlalchemy.orm import Session
 from sqlmodel import col, select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,6 +27,7 @@ from app.db import Database
 from app.models import ApiToken, User
 from app.roles import Permission
 from app.till import Till
+from app.together import padded
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -137,7 +139,16 @@ async def user_of(request: Request) -> User | None:
     return user
 
 
-_OF_TOKEN = select(User).join(ApiToken).where(col(ApiToken.digest) == bindparam("digest"))
+_OF_TOKENS = (
+    select(ApiToken.digest, User)
+    .join_from(ApiToken, User)
+    .where(col(ApiToken.digest).in_(bindparam("digests", expanding=True)))
+)
+
+
+def _of_tokens(session: Session, digests: Sequence[str]) -> Sequence[User | None]:
+    found = {row[0]: row[1] for row in session.execute(_OF_TOKENS, {"digests": padded(set(digests))})}
+    return [found.get(digest) for digest in digests]
 
 
 async def user_of_token(request: Request) -> User | None:
@@ -146,8 +157,8 @@ async def user_of_token(request: Request) -> User | None:
     if scheme.lower() != "bearer" or not token:
         return None
     till: Till = request.state.till
-    async with till.db.read() as session:
-        return (await session.exec(_OF_TOKEN, params={"digest": digest(token)})).one_or_none()
+    user: User | None = await till.db.read_together(_of_tokens, digest(token))
+    return user
 
 
 def digest(token: str) -> str:

@@ -140,11 +140,17 @@ class Database:
             yield session
         self.after_write()
 
-    async def together(self, serve: Serve[Wish], key: Hashable, wish: Wish) -> Any:
-        """The answer of `serve`, in one transaction with whoever else waits for it; see app.together."""
+    async def read_together(self, serve: Serve[Wish], wish: Wish) -> Any:
+        """The answer of `serve` with whoever else waits for it; see app.together."""
+        if serve not in self._queues:
+            self._queues[serve] = Together(self.read, serve)
+        return await self._queues[serve].answer(wish)
+
+    async def write_together(self, serve: Serve[Wish], wish: Wish, key: Hashable) -> Any:
+        """The same, in one transaction; but those with the same `key` one after the other."""
         if serve not in self._queues:
             self._queues[serve] = Together(self.write, serve)
-        return await self._queues[serve].answer(key, wish)
+        return await self._queues[serve].answer(wish, key)
 
     async def ring(self) -> None:
         """Tell the other workers that something was written. In a transaction of its own: a NOTIFY queues commits."""

@@ -4,7 +4,7 @@ What a verb does to it is a plain function: it cannot wait for anything, so that
 Whoever wants a folder at one moment is served in one transaction (app.together), each statement of it for all of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from app import daily, terms  # noqa: F401  whoever moves money keeps the totals
 from app.clock import now
 from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus, Status, Webhook
 from app.till import LAST_LOOK, NO_ORDER, Refused, Till
+from app.together import padded
 
 Answer = TypeVar("Answer")
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
@@ -93,7 +94,7 @@ class Wish:
 async def change(till: Till, order_id: str, act: Callable[[Folder], Answer]) -> Answer:
     """What `act` answers, once what it did to the folder is committed. It may be called twice, and must only change
     what is in the folder. Raises what it raises, Refused 404, and IntegrityError; nothing has changed then."""
-    answer: Answer = await till.db.together(_change, order_id, Wish(till, order_id, act))
+    answer: Answer = await till.db.write_together(_change, Wish(till, order_id, act), key=order_id)
     return answer
 
 
@@ -148,12 +149,6 @@ _PURCHASES = select(Purchase).where(
 _AWAITED = (
     select(Payment).where(*_for_same(Payment), col(Payment.status) == Status.WAITING).with_for_update(skip_locked=True)
 )
-
-
-def padded(values: Iterable[Any]) -> list[Any]:
-    """As many as a power of two, the last one again and again: a statement of few lengths is prepared once."""
-    listed = list(values)
-    return listed + listed[-1:] * ((1 << (len(listed) - 1).bit_length()) - len(listed))
 
 
 def _take_out(session: Session, tills: Mapping[str, Till]) -> dict[str, Folder]:

@@ -73,7 +73,9 @@ ORDER_ID_ALPHABET = string.ascii_letters + string.digits
 
 def new_order_id() -> str:
     """24 letters and digits, 142 bits: unguessable, and legal as an order number at every PG."""
-    return "".join(secrets.choice(ORDER_ID_ALPHABET) for _ in range(24))
+    fair = 256 - 256 % len(ORDER_ID_ALPHABET)  # bytes from here on would make some letters likelier than others
+    letters = [ORDER_ID_ALPHABET[byte % len(ORDER_ID_ALPHABET)] for byte in secrets.token_bytes(48) if byte < fair]
+    return "".join(letters[:24]) if len(letters) >= 24 else new_order_id()
 
 
 def _only(condition: str) -> dict[str, Any]:
@@ -245,7 +247,14 @@ class Payment(SQLModel, table=True):
         assert self.id is not None, "an event needs a stored payment"
         before = self.status if before is None else before
         return Event(
-            payment_id=self.id, kind=kind, actor=actor, before=before, after=self.status, amount=amount, note=note
+            payment_id=self.id,
+            kind=kind,
+            actor=actor,
+            before=before,
+            after=self.status,
+            amount=amount,
+            note=note,
+            at=now(),
         )
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import bindparam
+from sqlalchemy.orm import Session
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -14,6 +15,7 @@ from app.circuit import Circuit
 from app.db import Database
 from app.gateways import Gateway, InDoubt, Method
 from app.models import Payment, Purchase
+from app.together import padded
 
 BREATH = timedelta(seconds=2)
 """Between two questions to the PG about one payment that nobody but a passer-by is waiting for."""
@@ -72,6 +74,7 @@ class Till:
 # Statements are built once: to build one costs more than to ask it.
 _FOUND = select(Payment).where(col(Payment.order_id) == bindparam("order_id"))
 _LOCKED = _FOUND.with_for_update()
+_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids", expanding=True)))
 _OWNED = select(Purchase).where(
     col(Purchase.user_id) == bindparam("user_id"),
     col(Purchase.prompt_id) == bindparam("prompt_id"),
@@ -100,6 +103,18 @@ async def find(session: AsyncSession, order_id: str, *, lock: bool = False) -> P
     if payment is None:
         raise Refused("NOT_FOUND", NO_ORDER, 404)
     return payment
+
+
+async def look_up(till: Till, order_id: str) -> Payment:
+    """Raises Refused 404. Read with whoever else looks for a payment at this moment, and not locked."""
+    payment: Payment = await till.db.read_together(_look_up, order_id)
+    return payment
+
+
+def _look_up(session: Session, order_ids: Sequence[str]) -> Sequence[Payment | Refused]:
+    rows = session.scalars(_THESE, {"order_ids": padded(set(order_ids))})
+    found = {payment.order_id: payment for payment in rows}
+    return [found.get(order_id) or Refused("NOT_FOUND", NO_ORDER, 404) for order_id in order_ids]
 
 
 async def owned(session: AsyncSession, user_id: int, prompt_id: int) -> Purchase | None:

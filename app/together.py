@@ -1,8 +1,8 @@
-"""Whoever waits for a transaction at one moment is served in one: its statements, its commit and its trip to the disk
-cost many hardly more than one."""
+"""Whoever waits for the database at one moment is served in one transaction: its statements, its commit and its way to
+the disk cost many hardly more than one."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,7 @@ MOST = 64  # wishes of one transaction: the first of them waits for the last
 
 @dataclass(frozen=True)
 class Waiting(Generic[Wish]):
-    key: Hashable
+    key: Hashable | None
     wish: Wish
     answer: "asyncio.Future[Any]"
 
@@ -28,12 +28,12 @@ class Waiting(Generic[Wish]):
 class Together(Generic[Wish]):
     """One queue: who comes while a transaction runs waits for the next. Two with the same `key` are never in one."""
 
-    def __init__(self, write: Callable[[], AbstractAsyncContextManager[AsyncSession]], serve: Serve[Wish]) -> None:
-        self._write, self._serve = write, serve
+    def __init__(self, begin: Callable[[], AbstractAsyncContextManager[AsyncSession]], serve: Serve[Wish]) -> None:
+        self._begin, self._serve = begin, serve
         self._waiting: list[Waiting[Wish]] = []
         self._server: asyncio.Task[None] | None = None
 
-    async def answer(self, key: Hashable, wish: Wish) -> Any:
+    async def answer(self, wish: Wish, key: Hashable | None = None) -> Any:
         """Raises what `serve` has for this wish. What is asked for is done even when nobody waits for it any more."""
         waiting = Waiting(key, wish, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -46,20 +46,21 @@ class Together(Generic[Wish]):
             await self._transact(some)
 
     def _next(self) -> list[Waiting[Wish]]:
-        taken: dict[Hashable, Waiting[Wish]] = {}
-        later = []
+        taken: list[Waiting[Wish]] = []
+        later, keys = [], set()
         for waiting in self._waiting:
-            if waiting.key in taken or len(taken) == MOST:
+            if waiting.key in keys or len(taken) == MOST:
                 later.append(waiting)
             elif not waiting.answer.done():  # given up before it was begun
-                taken[waiting.key] = waiting
+                taken.append(waiting)
+                keys |= {waiting.key} - {None}
         self._waiting = later
-        return list(taken.values())
+        return taken
 
     async def _transact(self, some: Sequence[Waiting[Wish]]) -> None:
         committing = False
         try:
-            async with self._write() as session:
+            async with self._begin() as session:
                 answers = await session.run_sync(self._serve, [waiting.wish for waiting in some])
                 committing = True
         except Exception as error:
@@ -73,6 +74,12 @@ class Together(Generic[Wish]):
                 _give(some, answers)
         else:
             _give(some, answers)
+
+
+def padded(values: Iterable[Any]) -> list[Any]:
+    """As many as a power of two, the last one again and again: a statement of few lengths is prepared once."""
+    listed = list(values)
+    return listed + listed[-1:] * ((1 << (len(listed) - 1).bit_length()) - len(listed))
 
 
 def _give(some: Sequence[Waiting[Any]], answers: Sequence[Any]) -> None:

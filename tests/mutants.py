@@ -19,7 +19,16 @@ from cosmic_ray.mutating import mutate_code
 
 from app.config import ROOT
 
-CORE = ("models.py", "payments.py", "gateways/toss.py", "receipts.py", "refunds.py", "settlement.py")
+CORE = (
+    "models.py",
+    "orders.py",
+    "payments.py",
+    "gateways/toss.py",
+    "folder.py",
+    "receipts.py",
+    "refunds.py",
+    "settlement.py",
+)
 # One of each kind a line: `+` may become `-`, it need not become twelve things. Annotations are no behaviour.
 ONE_OF_EACH = ("ReplaceBinaryOperator_", "ReplaceComparisonOperator_", "ReplaceUnaryOperator_")
 LEFT_OUT = ("ReplaceBinaryOperator_BitOr", "core/RemoveDecorator", "ExceptionReplacer")

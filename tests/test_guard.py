@@ -167,7 +167,7 @@ def test_a_crash_of_ours_is_careful_too_and_tells_nothing(
     async def crash(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret of the crash")
 
-    monkeypatch.setattr("app.payments.start", crash)
+    monkeypatch.setattr("app.orders.start", crash)
     careless = TestClient(house.app, raise_server_exceptions=False, cookies=dict(buyer.cookies))
     careless.portal = house.door.portal
     careless.app_state.update(house.door.app_state)

@@ -2,7 +2,7 @@
 
 from bs4 import BeautifulSoup
 
-from app.payments import CONSENT, CONSENT_DIGEST
+from app.orders import CONSENT, CONSENT_DIGEST
 from tests import story
 from tests.conftest import Cashier, House, Visitor
 from tests.fragments import assert_fragment, assert_page, words

@@ -21,7 +21,7 @@ from app.auth import DEMO_EMAILS
 from app.demo.calendar import DAY, SECOND, UNTIL, Moment, Stamp, words
 from app.demo.people import People
 from app.models import MOVES, ORDER_ID_ALPHABET, Prompt, RefundStatus, Status, User
-from app.payments import CONSENT_DIGEST
+from app.orders import CONSENT_DIGEST
 
 ADMIN_EMAIL = DEMO_EMAILS[1]
 

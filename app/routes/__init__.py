@@ -37,7 +37,13 @@ class IdConvertor(StringConvertor):
 register_url_convertor("order_id", OrderIdConvertor())
 register_url_convertor("id", IdConvertor())
 
-routes: list[BaseRoute] = [
+routes: list[BaseRoute] = [  # tried in turn: what programs ask for comes first
+    Route("/api/openapi.json", api.openapi, name="openapi"),
+    Route("/api/payment/prepare", api.prepare, methods=["POST"], name="api_prepare"),
+    Route("/api/payment/complete", api.complete, methods=["POST"], name="api_complete"),
+    Route("/api/payment/{order_id:order_id}", api.show, name="api_payment"),
+    Route("/api/payment/{order_id:order_id}/refund", api.refund, methods=["POST"], name="api_refund"),
+    Route("/api/admin/payments", api.index, name="api_payments"),
     Route("/", shop.index, name="shop"),
     Route("/prompts/{id:id}", shop.show, name="prompt"),
     Route("/register", sessions.register, methods=["GET", "POST"], name="register"),
@@ -79,12 +85,6 @@ routes: list[BaseRoute] = [
     Route("/admin/reconciliation/{order_id:order_id}", reconciliation.repair, methods=["POST"], name="admin_repair"),
     Route("/admin/webhooks", reconciliation.webhooks, name="admin_webhooks"),
     Route("/admin/webhooks/{id:id}", reconciliation.replay, methods=["POST"], name="admin_replay"),
-    Route("/api/openapi.json", api.openapi, name="openapi"),
-    Route("/api/payment/prepare", api.prepare, methods=["POST"], name="api_prepare"),
-    Route("/api/payment/complete", api.complete, methods=["POST"], name="api_complete"),
-    Route("/api/payment/{order_id:order_id}", api.show, name="api_payment"),
-    Route("/api/payment/{order_id:order_id}/refund", api.refund, methods=["POST"], name="api_refund"),
-    Route("/api/admin/payments", api.index, name="api_payments"),
     Route("/webhooks/{gateway}", webhooks.hear, methods=["POST"], name="webhook"),
     Route("/healthz", operations.healthz, name="healthz"),
     Route("/readyz", operations.readyz, name="readyz"),

@@ -2,17 +2,18 @@
 
 import functools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import bindparam
+from sqlalchemy.orm import Session
 from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app import auth, payments, refunds
+from app import auth, orders, payments, refunds
 from app import openapi as description
 from app.filters import Filter
 from app.forms import Form, WrongFields
@@ -39,7 +40,8 @@ from app.schemas import (
     WindowOut,
 )
 from app.search import search
-from app.till import NO_ORDER, Refused, Till, find
+from app.till import NO_ORDER, Refused, Till, look_up
+from app.together import padded
 
 FormT = TypeVar("FormT", bound=Form)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -92,8 +94,8 @@ async def prepare(request: Request) -> Response:
     user: User = request.state.user
     body = await _read(request, PrepareBody)
     name, phone = body.buyer_name or user.name, body.buyer_phone or user.phone
-    order = payments.Order(body.prompt_id, body.payment_method, name, phone, body.amount)
-    payment = await payments.start(till, user, order)
+    order = orders.Order(body.prompt_id, body.payment_method, name, phone, body.amount)
+    payment = await orders.start(till, user, order)
     next_step = await payments.open_window(till, payment, return_url(request, payment))
     return _answer(
         PreparedOut(
@@ -134,19 +136,28 @@ async def complete(request: Request) -> Response:
 async def _visible(request: Request, order_id: str) -> Payment:
     """The buyer's own payment, or any for an admin; another's does not exist. Raises Refused 404."""
     till: Till = request.state.till
-    async with till.db.read() as session:
-        payment = await find(session, order_id)
+    payment = await look_up(till, order_id)
     if payment.user_id != request.state.user.id and not request.state.user.is_admin:
         raise Refused("NOT_FOUND", NO_ORDER, 404)
     return payment
 
 
-_BOUGHT = select(Purchase, Prompt.body).join(Prompt).where(col(Purchase.payment_id) == bindparam("payment_id"))
+_BOUGHT = (
+    select(Purchase, Prompt.body)
+    .join(Prompt)
+    .where(col(Purchase.payment_id).in_(bindparam("payment_ids", expanding=True)))
+)
+
+
+def _bought(session: Session, payment_ids: Sequence[int | None]) -> Sequence[Any]:
+    """By what each of these was opened, and what it opens."""
+    rows = session.execute(_BOUGHT, {"payment_ids": padded(set(payment_ids))})
+    found: dict[int | None, Any] = {row[0].payment_id: row for row in rows}
+    return [found.get(payment_id) for payment_id in payment_ids]
 
 
 async def _purchase(till: Till, payment: Payment) -> PurchaseOut | None:
-    async with till.db.read() as session:
-        row = (await session.exec(_BOUGHT, params={"payment_id": payment.id})).one_or_none()
+    row = await till.db.read_together(_bought, payment.id)
     if row is None:
         return None
     purchase, text = row

@@ -8,13 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app import deposits, payments, settlement
+from app import deposits, orders, payments, settlement
 from app.auth import anyone, login_required
 from app.forms import OrderForm, typed
 from app.gateways import Redirect, Window
 from app.guard import window_headers
 from app.models import Payment, Prompt, Status
-from app.payments import Order
+from app.orders import Order
 from app.render import redirect, render, wants_fragment
 from app.till import Refused, Till, find, owned
 
@@ -36,7 +36,7 @@ async def create(request: Request) -> Response:
     if form is None:
         return await _order(request, values, errors, 422)
     try:
-        payment = await payments.start(till, request.state.user, Order(**form.model_dump(exclude={"agree"})))
+        payment = await orders.start(till, request.state.user, Order(**form.model_dump(exclude={"agree"})))
         next_step = await payments.open_window(till, payment, return_url(request, payment))
     except Refused as refused:
         return await _order(request, values, {"form": str(refused)}, refused.status)
@@ -69,7 +69,7 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         amount=prompt.price_for(request.state.user),
         methods=till.methods,
         closed=closed,
-        consent=payments.CONSENT,
+        consent=orders.CONSENT,
         typed={"buyer_name": "", "buyer_phone": "", "agree": ""} | values | chosen,
         errors=errors,
     )

@@ -11,12 +11,12 @@ import httpx
 from sqlalchemy import delete, update
 from sqlmodel import col, select
 
-from app import inbox, payments, reconciler, refunds, settlement
+from app import inbox, orders, payments, reconciler, refunds, settlement
 from app.clock import now
 from app.daily import Daily
 from app.gateways import InDoubt, Redirect, Window
 from app.models import CLOSED, Event, Payment, Purchase, Refund, Status, User, Webhook
-from app.payments import Order
+from app.orders import Order
 from app.till import LAST_LOOK, Refused, Till
 from tests import story
 from tests.conftest import CASHIERS
@@ -55,7 +55,7 @@ class Stage:
     async def order(self, email: str = story.BUYER, at: str = "toss") -> Payment:
         async with self.till.db.read() as session:
             buyer = (await session.exec(select(User).where(col(User.email) == email))).one()
-        return await payments.start(self.till, buyer, Order(story.PROMPT, CASHIERS[at].method, "김찐", "01012345678"))
+        return await orders.start(self.till, buyer, Order(story.PROMPT, CASHIERS[at].method, "김찐", "01012345678"))
 
     async def opened(self, payment: Payment) -> Redirect | Window:
         return await payments.open_window(self.till, payment, "http://testserver/return")

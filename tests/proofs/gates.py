@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from app import payments
+from app import orders, payments
 from app.gateways import Redirect, Window
 from app.models import Payment, User
-from app.payments import Order
+from app.orders import Order
 from app.till import Till
 from sandbox.ledger import ledger
 from tests import story
@@ -73,7 +73,7 @@ async def authenticated(
 
 
 async def order(till: Till, at: str, user: User, prompt_id: int = story.PROMPT) -> Payment:
-    return await payments.start(till, user, Order(prompt_id, CASHIERS[at].method, user.name, user.phone))
+    return await orders.start(till, user, Order(prompt_id, CASHIERS[at].method, user.name, user.phone))
 
 
 async def walk(

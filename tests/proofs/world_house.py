@@ -22,11 +22,11 @@ import time_machine
 from sqlmodel import col, select
 
 import sandbox
-from app import gateways, payments
+from app import gateways, orders, payments
 from app.config import Settings, read_settings
 from app.db import Database
 from app.models import Payment, Prompt, User
-from app.payments import Order
+from app.orders import Order
 from app.till import Till, find
 from sandbox.ledger import ledger
 from sandbox.toss import Toss, moves, refunds, window
@@ -135,7 +135,7 @@ class House:
         return await people(self.db, 0)
 
     async def order(self, user: User, prompt_id: int = story.PROMPT, method: str = "card") -> Payment:
-        return await payments.start(self.till, user, Order(prompt_id, method, user.name, user.phone))
+        return await orders.start(self.till, user, Order(prompt_id, method, user.name, user.phone))
 
     async def payment(self, order_id: str) -> Payment:
         async with self.db.read() as session:
@@ -231,6 +231,7 @@ def frozen(seed: int = 0, *, tick: bool = False) -> Iterator[time_machine.Travel
     with (
         time_machine.travel(BEGIN, tick=tick) as clock,
         patch.object(secrets, "choice", dice.choice),
+        patch.object(secrets, "token_bytes", dice.randbytes),
         patch.object(secrets, "token_hex", lambda size=16: dice.randbytes(size).hex()),
         patch.object(secrets, "randbelow", dice.randrange),
     ):

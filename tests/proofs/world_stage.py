@@ -106,12 +106,12 @@ class StagedDatabase(Database):
             yield session
         await stop("after a commit")
 
-    async def together(self, serve: Serve[Wish], key: Hashable, wish: Wish) -> Any:
+    async def write_together(self, serve: Serve[Wish], wish: Wish, key: Hashable) -> Any:
         """Who stops here must not stop those who would be served with it."""
         await stop("before a commit")
         on_stage = playing.set(None)
         try:
-            answer = await super().together(serve, key, wish)
+            answer = await super().write_together(serve, wish, key)
         finally:
             playing.reset(on_stage)
         await stop("after a commit")

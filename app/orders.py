@@ -1,0 +1,116 @@
+"""An order, at our price: the payment that it begins waits for its buyer to come back from the PG."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from app import daily, terms  # noqa: F401  what a payment is found by is written with it
+from app.clock import now
+from app.models import Payment, Prompt, Purchase, Status, User, new_order_id
+from app.till import Refused, Till
+from app.together import padded
+
+CONSENT = (
+    "주문할 상품과 금액을 확인했고, 결제하면 프롬프트가 바로 공개되어 "
+    "단순 변심으로는 청약철회가 제한된다는 점에 동의합니다."
+)
+CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
+OWNED = "이미 보유한 프롬프트입니다."
+
+_PROMPTS = select(Prompt).where(col(Prompt.id).in_(bindparam("ids", expanding=True)))
+_OWNED = select(Purchase.user_id, Purchase.prompt_id).where(
+    col(Purchase.user_id).in_(bindparam("user_ids", expanding=True)),
+    col(Purchase.prompt_id).in_(bindparam("prompt_ids", expanding=True)),
+    col(Purchase.revoked_at).is_(None),
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a buyer asks for. `amount` is the price they were shown, in whole won; None when none was shown."""
+
+    prompt_id: int
+    payment_method: str
+    buyer_name: str
+    buyer_phone: str
+    amount: int | None = None
+
+
+async def start(till: Till, user: User, order: Order) -> Payment:
+    """A pending payment at our price. Raises Refused: no such prompt or method, owned already, another price shown."""
+    gateway = till.gateway_of_method(order.payment_method)
+    if gateway is None:
+        raise Refused("METHOD_UNAVAILABLE", "지금은 쓸 수 없는 결제수단입니다. 다른 결제수단을 골라 주세요.", 422)
+    wish = Wanted(user, order, gateway.name, now() + timedelta(seconds=till.settle_after))
+    payment: Payment = await till.db.write_together(_start, wish, key=(user.id, order.prompt_id))
+    return payment
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """By whom, what, from which gateway, and when the PG is asked if nothing has been heard of it by then."""
+
+    user: User
+    order: Order
+    gateway: str
+    check_at: datetime
+
+    def payment(self, prompt: Prompt | None, owned: bool) -> Payment:
+        """Raises Refused."""
+        user, order = self.user, self.order
+        assert user.id is not None, "only people with an account buy"
+        if prompt is None or prompt.id is None:
+            raise Refused("NOT_FOUND", "그런 프롬프트가 없습니다.", 404)
+        if owned:
+            raise Refused("ALREADY_OWNED", OWNED)
+        amount = prompt.price_for(user)
+        if order.amount not in (None, amount):
+            raise Refused("AMOUNT_MISMATCH", f"가격이 ₩{amount:,}입니다. 금액을 확인하고 다시 눌러 주세요.", 400)
+        return Payment(  # with what has a default_factory, too: SQLModel looks long at each of those
+            order_id=new_order_id(),
+            created_at=now(),
+            user_id=user.id,
+            prompt_id=prompt.id,
+            gateway=self.gateway,
+            payment_method=order.payment_method,
+            amount=amount,
+            list_price=prompt.price,
+            buyer_name=order.buyer_name,
+            buyer_email=user.email,
+            buyer_phone=order.buyer_phone,
+            item_name=prompt.title,
+            consent_digest=CONSENT_DIGEST,
+            consented_at=now(),
+            next_check_at=self.check_at,
+        )
+
+
+def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Refused]:
+    """For everybody who orders at this moment (app.together)."""
+    prompts, owned = _on_offer(session, wishes)
+    begun: list[Payment | Refused] = []
+    for wish in wishes:
+        prompt_id = wish.order.prompt_id
+        try:
+            begun.append(wish.payment(prompts.get(prompt_id), (wish.user.id, prompt_id) in owned))
+        except Refused as no:
+            begun.append(no)
+    payments = [payment for payment in begun if isinstance(payment, Payment)]
+    session.add_all(payments)
+    session.flush()
+    session.add_all(payment.tell("created", "buyer", before=Status.PENDING) for payment in payments)
+    daily.add_up(session)
+    return begun
+
+
+def _on_offer(session: Session, wishes: Sequence[Wanted]) -> tuple[dict[int | None, Prompt], set[tuple[int, int]]]:
+    """The prompts that are asked for, and who owns which of them already."""
+    ids = padded({wish.order.prompt_id for wish in wishes})
+    prompts = {prompt.id: prompt for prompt in session.scalars(_PROMPTS, {"ids": ids})}
+    owners = {"user_ids": padded({wish.user.id for wish in wishes}), "prompt_ids": ids}
+    return prompts, {(row.user_id, row.prompt_id) for row in session.execute(_OWNED, owners)}
