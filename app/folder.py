@@ -17,7 +17,7 @@ from app import daily, terms  # noqa: F401  whoever moves money keeps the totals
 from app.clock import now
 from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus, Status, Webhook
 from app.till import LAST_LOOK, NO_ORDER, Refused, Till
-from app.together import padded
+from app.together import ALONE, padded
 
 Answer = TypeVar("Answer")
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
@@ -100,7 +100,8 @@ async def change(till: Till, order_id: str, act: Callable[[Folder], Answer]) -> 
 
 def _change(session: Session, wishes: Sequence[Wish]) -> Sequence[Any]:
     folders = _take_out(session, {wish.order_id: wish.till for wish in wishes})
-    answers = [_act(wish, folders.get(wish.order_id)) for wish in wishes]
+    missing = ALONE if len(wishes) > 1 else Refused("NOT_FOUND", NO_ORDER, 404)  # or locked by somebody else
+    answers = [_act(wish, folders[wish.order_id]) if wish.order_id in folders else missing for wish in wishes]
     session.add_all(row for folder in folders.values() for row in folder.added)
     session.flush()
     _wake_others(session, [folder.payment for folder in folders.values() if folder.opened])
@@ -108,9 +109,7 @@ def _change(session: Session, wishes: Sequence[Wish]) -> Sequence[Any]:
     return answers
 
 
-def _act(wish: Wish, folder: Folder | None) -> Any:
-    if folder is None:
-        return Refused("NOT_FOUND", NO_ORDER, 404)
+def _act(wish: Wish, folder: Folder) -> Any:
     try:
         return wish.change(folder)
     except Refused as no:
@@ -120,12 +119,8 @@ def _act(wish: Wish, folder: Folder | None) -> Any:
 
 
 # Statements are built once: to build one costs more than to ask it.
-_LOCKED = (
-    select(Payment)
-    .where(col(Payment.order_id).in_(bindparam("order_ids", expanding=True)))
-    .order_by(col(Payment.id))  # in one order, so that no two transactions wait for each other
-    .with_for_update()
-)
+_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids", expanding=True)))
+_LOCKED, _LOCKED_AT_ONCE = _THESE.with_for_update(), _THESE.with_for_update(skip_locked=True)
 
 
 def _theirs(owner: Any) -> ColumnElement[bool]:
@@ -152,7 +147,9 @@ _AWAITED = (
 
 
 def _take_out(session: Session, tills: Mapping[str, Till]) -> dict[str, Folder]:
-    payments = session.scalars(_LOCKED, {"order_ids": padded(tills)}).all()
+    # Only who is alone waits for a lock: it holds no other one, and nobody waits behind it.
+    locked = _LOCKED if len(tills) == 1 else _LOCKED_AT_ONCE
+    payments = session.scalars(locked, {"order_ids": padded(tills)}).all()
     if not payments:
         return {}
     folders = {it.id: Folder(tills[it.order_id], it, [], [], []) for it in payments}

@@ -13,7 +13,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 Wish = TypeVar("Wish")
 Serve = Callable[[Session, Sequence[Wish]], Sequence[Any]]
 """Everybody's answer, in the order of their wishes; an exception among them goes to whoever's it is. What it raises
-undoes the transaction."""
+undoes the transaction, and everybody is served alone."""
+
+ALONE = object()
+"""An answer to one of several: this one has to wait for something, and the others must not wait with it."""
 
 MOST = 64  # wishes of one transaction: the first of them waits for the last
 
@@ -32,6 +35,7 @@ class Together(Generic[Wish]):
         self._begin, self._serve = begin, serve
         self._waiting: list[Waiting[Wish]] = []
         self._server: asyncio.Task[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
 
     async def answer(self, wish: Wish, key: Hashable | None = None) -> Any:
         """Raises what `serve` has for this wish. What is asked for is done even when nobody waits for it any more."""
@@ -64,16 +68,14 @@ class Together(Generic[Wish]):
                 answers = await session.run_sync(self._serve, [waiting.wish for waiting in some])
                 committing = True
         except Exception as error:
-            # One has spoilt it for all, and everybody is served alone. But nobody knows what became of a commit that
-            # failed: it is not asked for again.
-            if len(some) > 1 and not committing:
-                for waiting in some:
-                    await self._transact([waiting])
+            # One has spoilt it for all. But nobody knows what became of a commit that failed: that is not done again.
+            answers = [ALONE if len(some) > 1 and not committing else error] * len(some)
+        for waiting, answer in zip(some, answers, strict=True):
+            if answer is ALONE:
+                self._alone.add(task := asyncio.create_task(self._transact([waiting])))
+                task.add_done_callback(self._alone.discard)
             else:
-                answers = [error] * len(some)
-                _give(some, answers)
-        else:
-            _give(some, answers)
+                _give(waiting.answer, answer)
 
 
 def padded(values: Iterable[Any]) -> list[Any]:
@@ -82,11 +84,10 @@ def padded(values: Iterable[Any]) -> list[Any]:
     return listed + listed[-1:] * ((1 << (len(listed) - 1).bit_length()) - len(listed))
 
 
-def _give(some: Sequence[Waiting[Any]], answers: Sequence[Any]) -> None:
-    for waiting, answer in zip(some, answers, strict=True):
-        if waiting.answer.done():
-            continue
-        if isinstance(answer, Exception):
-            waiting.answer.set_exception(answer)
-        else:
-            waiting.answer.set_result(answer)
+def _give(waits: "asyncio.Future[Any]", answer: Any) -> None:
+    if waits.done():
+        return
+    if isinstance(answer, Exception):
+        waits.set_exception(answer)
+    else:
+        waits.set_result(answer)

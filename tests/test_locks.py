@@ -1,15 +1,18 @@
 """Whoever changes a payment has read it under its lock: on PostgreSQL nothing else keeps two verbs apart."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from app import reconciler, settlement
+from app import payments, reconciler, settlement
 from app.models import Payment
+from app.till import find
 from tests.conftest import Cashier, House, Visitor
 from tests.sandboxes import Sandbox
 from tests.test_money import long_ago
@@ -75,6 +78,26 @@ def test_whoever_changes_a_payment_holds_its_lock(
             house.run(settlement.settle, house.till, bought.order_id, "reconciler")
             assert house.payment(bought.order_id).refunded_amount == 7000
     assert unlocked == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_payment_that_somebody_holds_locked_keeps_no_other_waiting(
+    house: House, buyer: Visitor, other: Visitor, cashier: Cashier
+) -> None:
+    """Those that are paid at one moment are one transaction, which must not wait for a lock of one of them."""
+    held, free = cashier.authenticate(buyer), cashier.authenticate(other)
+    names = parse_qs(urlsplit(held.back).query), parse_qs(urlsplit(free.back).query)
+    queries = [{name: values[0] for name, values in its.items()} for its in names]
+
+    async def story() -> str:
+        async with house.till.db.write() as session:
+            await find(session, held.order_id, lock=True)
+            waits = asyncio.create_task(payments.come_back(house.till, held.order_id, queries[0]))
+            paid = await asyncio.wait_for(payments.come_back(house.till, free.order_id, queries[1]), 10)
+            assert (paid.status, waits.done()) == ("completed", False)
+        return (await waits).status
+
+    assert house.run(story) == "completed"
 
 
 def long_ago_unlocked(house: House, order_id: str, unlocked: list[str]) -> None:
