@@ -92,8 +92,11 @@ class Wish:
 
 
 async def change(till: Till, order_id: str, act: Callable[[Folder], Answer]) -> Answer:
-    """What `act` answers, once what it did to the folder is committed. It may be called twice, and must only change
-    what is in the folder. Raises what it raises, Refused 404, and IntegrityError; nothing has changed then."""
+    """What `act` answers, once what it did to the folder is committed.
+
+    It may be called twice, and must change nothing but the folder. Raises what it raises, Refused 404 for an order
+    that is not there, and IntegrityError; nothing has changed then.
+    """
     answer: Answer = await till.db.write_together(_change, Wish(till, order_id, act), key=order_id)
     return answer
 
