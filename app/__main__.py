@@ -32,7 +32,7 @@ def serve(settings: Settings, words: argparse.Namespace) -> None:
     settings.check()
     asyncio.run(_refuse_demo_accounts(settings))
     uvicorn.run(
-        "app.main:create_app",
+        "app.main:worker",
         factory=True,
         host=words.host,
         port=words.port,
