@@ -26,8 +26,8 @@ from tests.proofs.report import Report
 NAME = "crash"
 SCHEDULES = {False: 2, True: 10_000}  # random ones, for all engines together
 STRIDE = {
-    ("sqlite", False): 15,
-    ("postgresql", False): 90,
+    ("sqlite", False): 20,
+    ("postgresql", False): 120,
 }  # the short run visits every so many points, and begins with another each seed
 BATCH = 40
 RULES = ("lost", "double", "free", "overpaid", "differ", "broken", "never at rest", "another end")

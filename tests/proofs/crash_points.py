@@ -72,18 +72,19 @@ class Wire(httpx.AsyncBaseTransport):
 
     def __init__(self, points: Points) -> None:
         self.points = points
-        self.inner = httpx.AsyncHTTPTransport()
-        self.stream: Any = None  # of the connection that was opened last
+        # A connection for every call: whose socket it waits at must be known when several are under way.
+        self.inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         call = next((call for end, call in CALLS if request.url.path.endswith(end)), "find")
+        sockets: list[Any] = []
 
         async def trace(name: str, info: dict[str, Any]) -> None:
             if name == "connection.connect_tcp.complete":
-                self.stream = info["return_value"]
+                sockets.append(info["return_value"].get_extra_info("socket"))
             elif name == "http11.send_request_body.complete":
                 # Who dies here has asked: wait until the PG has done it and its answer lies unread in the kernel.
-                select.select([self.stream.get_extra_info("socket")], [], [], PATIENCE if self.points.armed else 0)
+                select.select(sockets, [], [], PATIENCE if self.points.armed else 0)
                 self.points.at(f"{call}: sent, nothing read")
 
         self.points.at(f"{call}: not sent")

@@ -1,5 +1,6 @@
 """The verbs that move money, each as a scene: what has happened before, what is done now, how it must have ended."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -109,6 +110,26 @@ async def refund(stage: Stage, facts: Facts) -> None:
     await refunds.refund(stage.till, order_id, amount=amount, reason="단순변심", key="form-1", by=story.ADMIN)
 
 
+def at_once(act: Step) -> Step:
+    """By several at one moment: what they write is committed together."""
+
+    async def together(stage: Stage, facts: Facts) -> None:
+        await asyncio.gather(*(attempt(act, stage, its) for its in (facts, *facts["others"])))
+
+    return together
+
+
+async def three(stage: Stage) -> Facts:
+    others = [await stage.authenticated(payment=await stage.order(email)) for email in (story.OTHER, story.MEMBER)]
+    return await stage.authenticated() | {"others": others}
+
+
+async def three_bought(stage: Stage) -> Facts:
+    facts = await three(stage)
+    await at_once(confirm)(stage, facts)
+    return facts
+
+
 async def settle(stage: Stage, facts: Facts) -> None:
     await settlement.settle(stage.till, facts["order_id"], "reconciler")
 
@@ -185,6 +206,8 @@ TOSS: Mapping[str, Scene] = {
     "refund of a part": Scene(half_back, refund, PRICE, 3000),
     "give back, owned already": Scene(owned_already, settle, PRICE, PRICE),
     "give back, other amount": Scene(other_amount, settle, 9_000, 9_000),
+    "confirm, three at once": Scene(three, at_once(confirm), PRICE, 0),
+    "refund of all, three at once": Scene(three_bought, at_once(refund), PRICE, PRICE),
     "webhook": Scene(charged_unheard, hear, PRICE, 0),
     "reconcile, charged in doubt": Scene(doubted("confirm", "after"), reconcile, PRICE, 0),
     "reconcile, not charged in doubt": Scene(doubted("confirm", "before"), reconcile, PRICE, 0),
@@ -213,7 +236,7 @@ def at_another(at: str) -> Mapping[str, Scene]:
 OTHERS = {name: scene for at in gates.WAYS if at != "toss" for name, scene in at_another(at).items()}
 SCENES = {**TOSS, **OTHERS}
 SHORT = (
-    *("confirm", "refund of a part", "give back, owned already", "webhook"),
+    *("confirm", "confirm, three at once", "refund of a part", "give back, owned already", "webhook"),
     *("reconcile, charged in doubt", "reconcile, refunded in doubt"),
     *(f"{at}, refund of a part" for at in gates.WAYS if at != "toss"),
 )
