@@ -84,14 +84,20 @@ def kst_day(moment: datetime) -> date:
 @event.listens_for(Session, "after_flush")
 def _count(session: Session, _context: Any) -> None:
     for told in session.new:
-        if isinstance(told, Event) and told.kind in COUNTED:
-            payment = session.get_one(Payment, told.payment_id)  # whoever tells of it has it in hand
-            key = (kst_day(told.at), payment.gateway, payment.payment_method)
-            counts = session.info.setdefault("daily", {}).setdefault(key, dict.fromkeys(COUNTS, 0))
-            what, times, money = COUNTED[told.kind]
-            counts[what] += times
-            if money:
-                counts[money] += times * (told.amount or payment.paid_amount)
+        if isinstance(told, Event):
+            count(session, told)
+
+
+def count(session: Session, told: Event) -> None:
+    """What is told in this transaction; an event that is flushed counts by itself."""
+    if told.kind in COUNTED:
+        payment = session.get_one(Payment, told.payment_id)  # whoever tells of it has it in hand
+        key = (kst_day(told.at), payment.gateway, payment.payment_method)
+        counts = session.info.setdefault("daily", {}).setdefault(key, dict.fromkeys(COUNTS, 0))
+        what, times, money = COUNTED[told.kind]
+        counts[what] += times
+        if money:
+            counts[money] += times * (told.amount or payment.paid_amount)
 
 
 @event.listens_for(Session, "before_commit")

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, inspect, or_
+from sqlalchemy import ColumnElement, and_, bindparam, insert, inspect, or_
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
 
 from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.clock import now
-from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus, Status, Webhook
+from app.models import CLOSED, Event, Payment, Purchase, Refund, RefundStatus, Status, Webhook
 from app.till import LAST_LOOK, NO_ORDER, Refused, Till
 from app.together import ALONE, padded
 
@@ -105,8 +105,7 @@ def _change(session: Session, wishes: Sequence[Wish]) -> Sequence[Any]:
     folders = _take_out(session, {wish.order_id: wish.till for wish in wishes})
     missing = ALONE if len(wishes) > 1 else Refused("NOT_FOUND", NO_ORDER, 404)  # or locked by somebody else
     answers = [_act(wish, folders[wish.order_id]) if wish.order_id in folders else missing for wish in wishes]
-    session.add_all(row for folder in folders.values() for row in folder.added)
-    session.flush()
+    write_down(session, [row for folder in folders.values() for row in folder.added])
     _wake_others(session, [folder.payment for folder in folders.values() if folder.opened])
     daily.add_up(session)
     return answers
@@ -119,6 +118,26 @@ def _act(wish: Wish, folder: Folder) -> Any:
         if folder.touched:  # it must not be half done
             raise
         return no
+
+
+AT_ONCE = {  # what nobody needs the id of, in the order in which it is written
+    kind: (insert(kind), [column.key for column in inspect(kind).columns if not column.primary_key])
+    for kind in (Purchase, Event)
+}
+
+
+def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
+    """With all that has changed in this session. Most rows are written without becoming entities: that is half the
+    work, and one statement, however many there are."""
+    session.add_all(row for row in rows if type(row) not in AT_ONCE)
+    session.flush()
+    for kind, (statement, names) in AT_ONCE.items():
+        values = [{name: getattr(row, name) for name in names} for row in rows if isinstance(row, kind)]
+        if values:
+            session.connection().execute(statement, values)
+    for row in rows:
+        if isinstance(row, Event):
+            daily.count(session, row)
 
 
 # Statements are built once: to build one costs more than to ask it.

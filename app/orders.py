@@ -9,8 +9,9 @@ from sqlalchemy import bindparam
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
-from app import daily, terms  # noqa: F401  what a payment is found by is written with it
+from app import daily
 from app.clock import now
+from app.folder import write_down
 from app.models import Payment, Prompt, Purchase, Status, User, new_order_id
 from app.till import Refused, Till
 from app.together import padded
@@ -103,7 +104,7 @@ def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Ref
     payments = [payment for payment in begun if isinstance(payment, Payment)]
     session.add_all(payments)
     session.flush()
-    session.add_all(payment.tell("created", "buyer", before=Status.PENDING) for payment in payments)
+    write_down(session, [payment.tell("created", "buyer", before=Status.PENDING) for payment in payments])
     daily.add_up(session)
     return begun
 
