@@ -180,6 +180,8 @@ class Database:
 
     async def close(self) -> None:
         """Nothing of ours speaks to this event loop afterwards, so that it may be closed, too."""
+        for queue in self._queues.values():
+            await queue.end()
         await self._reader.dispose()
         await self._writer.dispose()
         # What was given up in the middle of a question is dropped by SQLAlchemy, and nobody waits for its thread.

@@ -45,6 +45,11 @@ class Together(Generic[Wish]):
             self._server = asyncio.create_task(self._go_on())
         return await waiting.answer
 
+    async def end(self) -> None:
+        """Once everybody is served."""
+        while busy := [task for task in (self._server, *self._alone) if task and not task.done()]:
+            await asyncio.wait(busy)
+
     async def _go_on(self) -> None:
         while some := self._next():
             await self._transact(some)

@@ -164,6 +164,20 @@ def test_who_gives_up_waiting_takes_nobody_along(play: Callable[[Story], None]) 
     play(story)
 
 
+def test_a_database_is_closed_when_everybody_is_served(play: Callable[[Story], None]) -> None:
+    """Whoever asked may have gone: what was asked for is done."""
+
+    async def story(db: Database) -> None:
+        its = Database(str(db.url).replace("+aiosqlite", ""))
+        asked = [asyncio.create_task(its.write_together(add, number, key="the same")) for number in (1, 2)]
+        await asyncio.sleep(0)
+        await its.close()
+        assert [task.done() for task in asked] == [True, True]
+        assert await there(db) == [1, 2]
+
+    play(story)
+
+
 def test_reading_together_commits_nothing(play: Callable[[Story], None]) -> None:
     def look(session: Session, numbers: Sequence[int]) -> Sequence[Any]:
         found = set(session.execute(text("SELECT id FROM thing")).scalars())
