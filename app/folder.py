@@ -7,6 +7,7 @@ Whoever wants a folder at one moment is served in one transaction (app.together)
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, and_, bindparam, insert, inspect, or_
@@ -158,7 +159,7 @@ def _for_same(owner: type[Payment] | type[Purchase]) -> tuple[ColumnElement[bool
     )
 
 
-_REFUNDS = select(Refund).where(_theirs(Refund.payment_id)).order_by(col(Refund.id))
+_REFUNDS = select(Refund).where(_theirs(Refund.payment_id))
 _UNREAD = select(Webhook).where(_theirs(Webhook.payment_id), col(Webhook.handled_at).is_(None))
 _PURCHASES = select(Purchase).where(
     or_(_theirs(Purchase.payment_id), and_(*_for_same(Purchase), col(Purchase.revoked_at).is_(None)))
@@ -176,7 +177,7 @@ def _take_out(session: Session, tills: Mapping[str, Till]) -> dict[str, Folder]:
         return {}
     folders = {it.id: Folder(tills[it.order_id], it, [], [], []) for it in payments}
     ids = {"payment_ids": padded(folders)}
-    for refund in session.scalars(_REFUNDS, ids):
+    for refund in sorted(session.scalars(_REFUNDS, ids), key=attrgetter("id")):
         folders[refund.payment_id].refunds.append(refund)
     for webhook in session.scalars(_UNREAD, ids):
         folders[webhook.payment_id].unread.append(webhook)

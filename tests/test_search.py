@@ -22,8 +22,10 @@ from app.clock import KST, now
 from app.config import ROOT
 from app.db import Database
 from app.filters import Filter, read_search, why_attention
+from app.folder import _take_out, _wake_others
 from app.migrate import migrate
-from app.models import Payment, RefundStatus, Status
+from app.models import Payment, RefundStatus, Status, User
+from app.orders import Order, Wanted, _on_offer
 from app.search import LAST, Page, search
 from app.till import find
 from tests import story
@@ -355,7 +357,9 @@ async def plans(session: AsyncSession, query: dict[str, str], cursor: str) -> st
     return await planned(session, lambda: search(session, wanted))
 
 
-async def planned(session: AsyncSession, ask: Callable[[], Awaitable[Any]], *, deep: bool = False) -> str:
+async def planned(
+    session: AsyncSession, ask: Callable[[], Awaitable[Any]], *, deep: bool = False, bitmaps: bool = False
+) -> str:
     connection = await session.connection()
     asked: list[tuple[str, Any]] = []
 
@@ -368,7 +372,7 @@ async def planned(session: AsyncSession, ask: Callable[[], Awaitable[Any]], *, d
     event.remove(sync, "before_cursor_execute", remember)
     sqlite = connection.dialect.name == "sqlite"
     if not sqlite:  # a table this small would be read whole; what is left is what an index cannot do
-        for way in ("seqscan", "sort", "bitmapscan"):
+        for way in ("seqscan", "sort", *(() if bitmaps else ("bitmapscan",))):
             await connection.execute(text(f"SET enable_{way} = off"))
     told = []
     for statement, parameters in asked:
@@ -447,3 +451,25 @@ def test_every_migration_but_the_first_is_taken_back_with_all_payments_in_their_
 
 def test_a_moment_of_the_past_has_a_day_in_korea() -> None:
     assert Filter.model_validate({"from": "2026-03-01"}).since == datetime(2026, 2, 28, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_taking_money_looks_at_its_own_rows_only(shop: str, many: int) -> None:
+    async def take_out(session: AsyncSession) -> None:
+        paid = select(Payment.order_id).where(col(Payment.status) == Status.COMPLETED).limit(many)
+        order_ids = (await session.exec(paid)).all()
+        till: Any = None
+        folders = await session.run_sync(_take_out, dict.fromkeys(order_ids, till))
+        await session.run_sync(_wake_others, [folder.payment for folder in folders.values()])
+        await session.run_sync(
+            _on_offer, [Wanted(await buyer(session), Order(1, "card", "", ""), "toss", now())] * many
+        )
+
+    plan = at(shop, lambda session: planned(session, lambda: take_out(session), bitmaps=True))
+    for table in ("payment", "refund", "purchase", "webhook", "prompt"):
+        for slow in (f"Seq Scan on {table} ", f"SCAN {table}\n"):
+            assert slow not in f"{plan}\n", plan
+
+
+async def buyer(session: AsyncSession) -> User:
+    return (await session.exec(select(User).where(col(User.email) == story.BUYER))).one()
