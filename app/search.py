@@ -68,6 +68,10 @@ class Listed(NamedTuple):
     asked: bool
     """Does a refund wait for a second person?"""
 
+    def __hash__(self) -> int:
+        """Looked up in what is drawn already, where two states of one payment are rarely kept: the rest is compared."""
+        return self.id
+
 
 _LATEST = select(R.c.status).where(R.c.payment_id == P.c.id).order_by(R.c.id.desc()).limit(1).scalar_subquery()
 _UNDECIDED = A.c.decided_at.is_(None)

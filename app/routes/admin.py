@@ -10,7 +10,6 @@ from app import counts
 from app.auth import admin_required
 from app.filters import Filter
 from app.forms import MAX_ID
-from app.models import Status
 from app.render import render, wants_fragment
 from app.routes.views import all_views
 from app.search import Page, search
@@ -46,8 +45,7 @@ async def index(request: Request) -> Response:
         page=page,
         refunds=page.refunds,
         after=glance.newest,
-        statuses=list(Status),
-        methods=till.methods,
+        methods={key: method.label for key, method in till.methods.items()},
         gateways={gateway.name: gateway.label for gateway in till.gateways.values()},
         counts=glance.tabs,
         attention=glance.attention,
