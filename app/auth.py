@@ -18,6 +18,7 @@ from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import bindparam
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -124,12 +125,16 @@ _OF_SESSION = select(User).where(col(User.id) == bindparam("id"))
 
 async def user_of(request: Request) -> User | None:
     """The person behind the session cookie; None when it is missing, too old, or signed out elsewhere."""
+    till: Till = request.state.till
+    async with till.db.read() as rows:
+        return await _user_of(request, rows)
+
+
+async def _user_of(request: Request, rows: AsyncSession) -> User | None:
     session, seen = request.session, int(time.time())
     if "user" not in session:
         return None
-    till: Till = request.state.till
-    async with till.db.read() as rows:
-        user = (await rows.exec(_OF_SESSION, params={"id": session["user"]})).one_or_none()
+    user = (await rows.exec(_OF_SESSION, params={"id": session["user"]})).one_or_none()
     idle = timedelta(seconds=seen - session["seen"])
     if user is None or session["epoch"] != user.epoch or idle > (ADMIN_IDLE if user.is_admin else IDLE):
         session.clear()
@@ -194,13 +199,30 @@ def admin_required(endpoint: Endpoint) -> Endpoint:
     @functools.wraps(endpoint)
     async def enter(request: Request) -> Response:
         request.state.user = await user_of(request)
-        if request.state.user is None:
-            return to_login(request)
-        if not request.state.user.is_admin:
-            raise HTTPException(403)
-        return await endpoint(request)
+        return _turned_away(request) or await endpoint(request)
 
     return enter
+
+
+def admin_reads(endpoint: Callable[[Request, AsyncSession], Awaitable[Response]]) -> Endpoint:
+    """The same where an admin only looks: who it is and what it sees are read in one session of the database."""
+
+    @functools.wraps(endpoint)
+    async def enter(request: Request) -> Response:
+        till: Till = request.state.till
+        async with till.db.read() as rows:
+            request.state.user = await _user_of(request, rows)
+            return _turned_away(request) or await endpoint(request, rows)
+
+    return enter
+
+
+def _turned_away(request: Request) -> Response | None:
+    if request.state.user is None:
+        return to_login(request)
+    if not request.state.user.is_admin:
+        raise HTTPException(403)
+    return None
 
 
 def permission_required(permission: Permission) -> Callable[[Endpoint], Endpoint]:

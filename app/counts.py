@@ -1,11 +1,12 @@
 """How many payments stand where: exact while they are few, "1,000+" where counting on would take longer than a page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Label, Select, bindparam, func, literal_column, select
-from sqlmodel import col
+from sqlalchemy import ColumnElement, Label, Row, Select, Table, bindparam, func, literal_column, select, true
+from sqlmodel import SQLModel, col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.conditions import ATTENTION, P, conditions
@@ -18,6 +19,7 @@ from app.search import count_found
 
 MANY = 1000
 FOUND = 10_000
+V: Table = SQLModel.metadata.tables["savedview"]
 NARROWER: dict[str, ColumnElement[bool]] = {
     "method": P.c.payment_method == bindparam("method"),
     "since": P.c.created_at >= bindparam("since"),
@@ -47,28 +49,36 @@ class Glance:
 
     And how many refunds wait: for a second person, or for the account that a deposit goes back to.
     """
+    views: Sequence[Row[Any]]
+    """The filters with a name, with all their columns."""
 
 
 async def glance(session: AsyncSession, wanted: Filter | None = None) -> Glance:
-    """Without a filter the tabs are left out."""
+    """Without a filter what stands beside the list is left out: the tabs, and the filters with a name."""
     given, tabs = {}, list[Status]()
     if wanted and not (wanted.q or wanted.amount_from or wanted.amount_to or wanted.gateway or wanted.attention):
         given = {"method": wanted.payment_method, "since": wanted.since, "until": wanted.until}
         given = {name: value for name, value in given.items() if value}
         tabs = list(Status)
-    row = (await (await session.connection()).execute(_glanced(tuple(tabs), tuple(given)), given)).one()._mapping
+    rows = (await (await session.connection()).execute(_glanced(tuple(tabs), tuple(given), bool(wanted)), given)).all()
+    row = rows[0]._mapping
     waiting = row["asked"] + (len(await owed(session)) if row["owed"] else 0)
     return Glance(
         newest=row["newest"] or 0,
         tabs={status: _in_words(row[f"is_{status}"]) for status in tabs},
         attention={name: row[name] for name in ATTENTION} | {"waiting": waiting},
+        views=[view for view in rows if wanted and view.id],
     )
 
 
 @cache
-def _glanced(tabs: tuple[Status, ...], narrowed: tuple[str, ...]) -> Select[Any]:
+def _glanced(tabs: tuple[Status, ...], narrowed: tuple[str, ...], views: bool) -> Select[Any]:
     """Kept: to build it takes longer than to ask it."""
-    return ATTENDED.add_columns(*(_standing(status, narrowed) for status in tabs))
+    counts = ATTENDED.add_columns(*(_standing(status, narrowed) for status in tabs))
+    if not views:
+        return counts
+    counted = counts.subquery()
+    return select(counted, V).select_from(counted.outerjoin(V, true())).order_by(V.c.name)
 
 
 def _standing(status: Status, narrowed: tuple[str, ...]) -> Label[int]:

@@ -1,17 +1,14 @@
 """An operator watches payments arrive, filters them, looks into one, and gives money back."""
 
-from typing import Any
-
-from sqlalchemy import Row
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import counts
-from app.auth import admin_required
+from app.auth import admin_reads, admin_required
 from app.filters import Filter
 from app.forms import MAX_ID
 from app.render import render, wants_fragment
-from app.routes.views import all_views
 from app.search import Page, search
 from app.streams import Stream
 from app.till import Till
@@ -19,21 +16,20 @@ from app.till import Till
 TYPED = [field.alias or name for name, field in Filter.model_fields.items() if name != "cursor"]
 
 
-@admin_required
-async def index(request: Request) -> Response:
+@admin_reads
+async def index(request: Request, session: AsyncSession) -> Response:
     till: Till = request.state.till
     typed_query = dict(request.query_params)
     wanted, errors = Filter.read(typed_query)
-    page, glance, views = Page([]), counts.Glance(0, {}, {}), list[Row[Any]]()
-    async with till.db.read() as session:
-        try:
-            if wanted and not (wanted.cursor and wants_fragment(request)):  # more rows come alone
-                # Before the page is read: what comes in between is told by the stream.
-                glance, views = await counts.glance(session, wanted), list(await all_views(session))
-            if wanted:
-                page = await search(session, wanted)
-        except ValueError:
-            errors = {"cursor": Filter.sentences["cursor"]}
+    page, glance = Page([]), counts.Glance(0, {}, {}, [])
+    try:
+        if wanted and not (wanted.cursor and wants_fragment(request)):  # more rows come alone
+            # Before the page is read: what comes in between is told by the stream.
+            glance = await counts.glance(session, wanted)
+        if wanted:
+            page = await search(session, wanted)
+    except ValueError:
+        errors = {"cursor": Filter.sentences["cursor"]}
     answer = render(
         request,
         "admin/payments/index.html",
@@ -49,7 +45,7 @@ async def index(request: Request) -> Response:
         gateways={gateway.name: gateway.label for gateway in till.gateways.values()},
         counts=glance.tabs,
         attention=glance.attention,
-        views=views,
+        views=glance.views,
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.
@@ -57,15 +53,13 @@ async def index(request: Request) -> Response:
     return answer
 
 
-@admin_required
-async def count(request: Request) -> Response:
+@admin_reads
+async def count(request: Request, session: AsyncSession) -> Response:
     """What the list asks for every few seconds: the numbers on its tabs."""
     wanted, errors = Filter.read(request.query_params)
     if wanted is None:
         return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
-    till: Till = request.state.till
-    async with till.db.read() as session:
-        glance = await counts.glance(session, wanted)
+    glance = await counts.glance(session, wanted)
     return render(request, "admin/payments/_counts.html", wanted=wanted, counts=glance.tabs, attention=glance.attention)
 
 

@@ -1,23 +1,21 @@
 """How the shop is doing, at a glance."""
 
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.auth import admin_required
+from app.auth import admin_reads
 from app.counts import glance
 from app.overview import Overview, overview
 from app.render import render
-from app.till import Till
 
 WIDTH, HEIGHT, GAP = 720, 160, 4  # of the chart, in its own units
 
 
-@admin_required
-async def index(request: Request) -> Response:
-    till: Till = request.state.till
-    async with till.db.read() as session:
-        found = await overview(session)
-        attention = (await glance(session)).attention
+@admin_reads
+async def index(request: Request, session: AsyncSession) -> Response:
+    found = await overview(session)
+    attention = (await glance(session)).attention
     return render(
         request,
         "admin/overview/index.html",

@@ -28,7 +28,7 @@ ALL = sql.select(V).order_by(V.c.name).limit(MOST)
 
 
 async def all_views(session: AsyncSession) -> Sequence[Row[Any]]:
-    """Rows, for the list asks for them each time."""
+    """As the list shows them, too (counts.py)."""
     return (await (await session.connection()).execute(ALL)).all()
 
 
