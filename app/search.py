@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
     text,
@@ -116,9 +117,7 @@ async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Pa
         number = exact is None or exact.startswith(sought.id)
         return Page([Listed._make(row) for row in found], understood="주문번호" if number else "결제사 거래번호")
     turn = _Turn.of(wanted)
-    query, given = await _query(session, wanted, limit + 1)
-    anew = not is_sqlite(session) and (sought or steered(wanted))
-    rows = await (_planned_anew if anew else _rows)(session, query, **given)
+    rows = await _fitting(session, wanted, limit + 1)
     page, more = [Listed._make(row) for row in rows[:limit]], len(rows) > limit
     page = page[::-1] if turn.backward else page
     understood = sought.label if sought else None
@@ -134,8 +133,7 @@ async def count_found(session: AsyncSession, wanted: Filter, most: int) -> int:
     sought = wanted.sought
     if sought and sought.id and (found := await _by_id(session, wanted, sought.id, most)):
         return len(found)
-    query, given = await _query(session, wanted, most)
-    return len(await _rows(session, query, **given))
+    return len(await _fitting(session, wanted, most))
 
 
 @dataclass(frozen=True)
@@ -185,20 +183,24 @@ async def _planned_anew(session: AsyncSession, query: Any, **given: Any) -> Sequ
         await connection.execute(text("RESET plan_cache_mode"))
 
 
-async def _query(session: AsyncSession, wanted: Filter, limit: int) -> tuple[Any, dict[str, list[str]]]:
-    """And what it is to be given."""
+async def _fitting(session: AsyncSession, wanted: Filter, limit: int) -> Sequence[Row[Any]]:
     if is_sqlite(session):
-        return _on_sqlite(wanted, wanted.days, await steer(session, wanted, wanted.sought), limit), {}
+        return await _rows(session, _on_sqlite(wanted, wanted.days, await steer(session, wanted, wanted.sought), limit))
     page = _page(wanted, wanted.days, limit)
     if wanted.sought is None:
-        return page, {}
+        return await (_planned_anew if steered(wanted) else _rows)(session, page)
     spellings = await spelled(session, wanted.sought.parts)
     if spellings is None:  # so common that the newest payments are full of it: walk, and look
         # PostgreSQL would expect far too few of them, and collect them all.
-        return page.where(case((holds(wanted.sought.parts), true()))), {}
+        return await _planned_anew(session, page.where(case((holds(wanted.sought.parts), true()))))
+    owners = {kind: values for kind, values in spellings.items() if values}
+    if not owners:
+        return []
     if wanted.by_amount or conditions(wanted):
-        return page.where(or_(*(OWNED[kind].in_(values) for kind, values in spellings.items()))), {}
-    return _of_owners(tuple(spellings), _Turn.of(wanted), limit), spellings
+        owned = or_(*(OWNED[kind].in_(values) for kind, values in owners.items()))
+        return await _planned_anew(session, page.where(owned))
+    # From owners to their payments there is one way, whoever they are: this plan may be kept.
+    return await _rows(session, _of_owners(tuple(owners), _Turn.of(wanted), limit), **owners)
 
 
 # To build a statement costs more than to ask it, and most people look at the same few lists. A period is not the same
@@ -240,14 +242,15 @@ def _then_drawn(ids: Any, turn: "_Turn", limit: int) -> Any:
 def _of_owners(kinds: tuple[str, ...], turn: "_Turn", limit: int) -> Any:
     """PostgreSQL: from each of these names, addresses and numbers to its own first payments; of those, the page."""
     firsts = []
+    most: ColumnElement[int] = literal_column(str(limit))  # written out: for any limit it would be another plan
     for kind in kinds:
         each = func.unnest(bindparam(kind, type_=ARRAY(String))).table_valued("value").render_derived()
         own = select(*turn.keys).where(OWNED[kind] == each.c.value, *turn.beyond())
-        first = own.order_by(*turn.order()).limit(limit).lateral()
+        first = own.order_by(*turn.order()).limit(most).lateral()
         firsts.append(select(*first.c).select_from(each.join(first, true())))
     together = union(*firsts).subquery()
     order = [turn.direct(together.c[key.name]) for key in turn.keys]
-    top = select(together.c.id).order_by(*order).limit(limit).subquery()
+    top = select(together.c.id).order_by(*order).limit(most).subquery()
     return select(*LISTED).join_from(P, top, P.c.id == top.c.id).order_by(*turn.order())
 
 
