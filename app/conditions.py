@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, func, literal_column, or_, select
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,7 +22,8 @@ from app.terms import PIECES, matches
 P: Table = SQLModel.metadata.tables["payment"]
 R: Table = SQLModel.metadata.tables["refund"]
 A: Table = SQLModel.metadata.tables["approval"]
-_ASKING = tuple(status for status in UNSETTLED if status != Status.WAITING)
+# Written out: a list of values is put into the statement anew each time it is asked.
+_ASKING: list[ColumnElement[str]] = [literal_column(f"'{status}'") for status in UNSETTLED if status != Status.WAITING]
 _LONG_AGO: ColumnElement[datetime] = bindparam(None, type_=P.c.created_at.type, callable_=lambda: now() - STUCK_AFTER)
 _DOUBTED = select(R.c.id).where(R.c.payment_id == P.c.id, R.c.status == RefundStatus.IN_DOUBT).exists()
 ATTENTION: dict[str, ColumnElement[bool]] = {

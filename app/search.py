@@ -2,14 +2,16 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
+    Dialect,
     Row,
     String,
     and_,
@@ -21,9 +23,11 @@ from sqlalchemy import (
     select,
     text,
     true,
+    type_coerce,
     union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import UserDefinedType
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.conditions import A, P, R, conditions, is_sqlite, steer, steered
@@ -74,10 +78,27 @@ class Listed(NamedTuple):
         return self.id
 
 
+class _Moment(UserDefinedType[datetime]):
+    """A moment as the database hands it out: through DateTime a page's go three times through Python."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Callable[[Any], Any] | None:
+        return _from_utc if dialect.name == "sqlite" else None
+
+
+def _from_utc(stored: str | None) -> datetime | None:
+    return datetime.fromisoformat(f"{stored}+00:00") if stored else None
+
+
+def _lean(column: Column[Any]) -> ColumnElement[Any]:
+    return type_coerce(column, _Moment()).label(column.name) if column.name.endswith("_at") else column
+
+
 _LATEST = select(R.c.status).where(R.c.payment_id == P.c.id).order_by(R.c.id.desc()).limit(1).scalar_subquery()
 _UNDECIDED = A.c.decided_at.is_(None)
 LISTED = (
-    *(P.c[name] for name in Listed._fields if name in P.c),
+    *(_lean(P.c[name]) for name in Listed._fields if name in P.c),
     and_(P.c.status == Status.COMPLETED, P.c.paid_amount > P.c.refunded_amount).label("refundable"),
     case((P.c.paid_amount > 0, _LATEST)).label("refund"),  # nothing to look for where nothing was paid
     and_(P.c.paid_amount > 0, select(A.c.id).where(A.c.payment_id == P.c.id, _UNDECIDED).exists()).label("asked"),
