@@ -26,7 +26,7 @@ from app.folder import _take_out, _wake_others
 from app.migrate import migrate
 from app.models import Payment, RefundStatus, Status, User
 from app.orders import Order, Wanted, _on_offer
-from app.search import LAST, Page, search
+from app.search import LAST, Listed, Page, search
 from app.till import find
 from tests import story
 from tests.conftest import Cashier, Checkout, House, Visitor
@@ -326,6 +326,22 @@ def test_what_needs_a_person_comes_first(house: House, buyer: Visitor, admin: Vi
     everyone = soup(admin.get("/admin/payments?attention=any").text).select("tr[data-status]")
     assert len(everyone) == 4
     assert f"payment-{fine.order_id}" not in {row["id"] for row in everyone}
+
+
+def test_a_listed_row_says_of_its_payment_what_the_payment_says(shop: str) -> None:
+    """It is read past the entity and its types: moments above all."""
+
+    async def both(session: AsyncSession) -> list[tuple[Any, Any]]:
+        rows = (await search(session, Filter(), limit=200)).payments
+        entities = (await session.exec(select(Payment).where(col(Payment.id).in_([row.id for row in rows])))).all()
+        payments = {payment.id: payment for payment in entities}
+        names = [name for name in Listed._fields if name in Payment.model_fields]
+        return [(getattr(row, name), getattr(payments[row.id], name)) for row in rows for name in names]
+
+    values = at(shop, both)
+    assert len({type(value) for value, _ in values}) > 4
+    assert [value for value, _ in values] == [value for _, value in values]
+    assert {value.utcoffset() for value, _ in values if isinstance(value, datetime)} == {timedelta()}
 
 
 # ── how ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
