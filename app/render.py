@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,14 @@ def static(path: str) -> str:
     return f"/static/{path}?v={content}"
 
 
-environment = Environment(
+class _Flat(Environment):
+    """Globals in one dictionary: in Jinja's chain of two they are walked in Python for each page, part and import."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return {**self.globals, **(d or {})}
+
+
+environment = _Flat(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
