@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections import defaultdict
 from typing import cast
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -27,7 +28,7 @@ class Lines(httpx.AsyncBaseTransport):
         """With the whole answer. Raises httpx.TransportError; a line that broke is not used again."""
         free = self._free[request.url.scheme, request.url.host, request.url.port]
         async with self._places:
-            line = free.pop() if free else self._line()
+            line = free.pop() if free else self._line(request.url)
             try:
                 response = await line.handle_async_request(request)
                 stream = cast(httpx.AsyncByteStream, response.stream)
@@ -40,9 +41,12 @@ class Lines(httpx.AsyncBaseTransport):
         response.stream = httpx.ByteStream(body)
         return response
 
-    def _line(self) -> httpx.AsyncHTTPTransport:
+    def _line(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
+        """Through the proxy of the environment where there is one: httpx leaves that to whoever makes connections."""
+        proxies = {} if proxy_bypass(url.host) else getproxies()
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=WARM)
-        return httpx.AsyncHTTPTransport(verify=self._trusted, limits=limits)
+        proxy = proxies.get(url.scheme) or proxies.get("all")
+        return httpx.AsyncHTTPTransport(verify=self._trusted, limits=limits, proxy=proxy)
 
     async def aclose(self) -> None:
         for free in self._free.values():

@@ -1,6 +1,7 @@
 """The way to the PGs: connections stay warm, none is in two calls at once, and one that broke is not used again."""
 
 import asyncio
+import contextlib
 import gzip
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -106,6 +107,18 @@ async def test_an_answer_is_handed_on_as_it_was_sent() -> None:
     async with pg(packed) as (url, _), client() as ours:
         answer = await ours.get(url)
     assert (answer.status_code, answer.headers["x-trace"], answer.json()) == (402, "7", {"orderName": "블로그"})
+
+
+@pytest.mark.parametrize(("allowed", "through"), [("", True), ("127.0.0.1", False)])
+async def test_the_way_out_is_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, through: bool
+) -> None:
+    async with pg(yes) as (url, came), client() as ours:
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", allowed)
+        with contextlib.nullcontext() if through else pytest.raises(httpx.ConnectError):
+            await ours.get("http://127.0.0.1:1/v1/payments")
+    assert bool(came) is through
 
 
 async def test_a_connection_that_has_grown_old_is_not_used_again() -> None:
