@@ -55,18 +55,18 @@ def _write(folder: Folder, receipt: Receipt, actor: str, asked_at: Status | None
         folder.add(event)
     completed = event is not None and event.kind == "completed"
     owed = _deliver(folder, was, receipt) if completed else None
-    _read_webhooks(folder)
+    _read_webhooks(folder, receipt)
     folder.rest()
     if payment.next_check_at is None and payment.refundable and refunds.unclaimed(folder.refunds, receipt):
         payment.check_later()  # given back without us: not at rest before it is a refund of ours
     return owed
 
 
-def _read_webhooks(folder: Folder) -> None:
+def _read_webhooks(folder: Folder, receipt: Receipt) -> None:
     """What was told before we asked is answered by what the PG has just said, in the transaction that writes it."""
-    asked_at = folder.payment.checked_at
+    checked_at = folder.payment.checked_at
     for webhook in folder.unread:
-        if asked_at and webhook.received_at <= asked_at:
+        if checked_at and webhook.received_at <= min(checked_at, receipt.asked):
             webhook.handled_at = now()
 
 
@@ -78,7 +78,8 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[
         "canceled": "canceled",
         "expired": "expired",
     }.get(receipt.status)
-    if receipt.status in ("absent", "open") and now() > (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW:
+    closes = (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW
+    if receipt.status in ("absent", "open") and receipt.asked > closes:  # not: written down after it
         kind = "expired"
     if kind is None or not payment.can(kind):
         return None

@@ -7,7 +7,8 @@ import pytest
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import inbox, reconciler
+from app import inbox, receipts, reconciler
+from app.gateways import Receipt
 from app.models import Webhook
 from app.till import find
 from tests.conftest import Cashier, Checkout, House, Visitor
@@ -127,6 +128,33 @@ def test_news_of_what_our_own_call_did_spares_the_pg_a_question(
     stranger.post("/webhooks/toss", json=word(checkout, secret=secret))
     assert sandbox.ledger(checkout.order_id)["find_calls"] == 0
     assert webhooks(house)[0].handled_at
+
+
+@pytest.mark.parametrize(("seconds", "answered"), [(-1, False), (1, True)])
+def test_a_webhook_is_answered_only_by_a_question_that_came_after_it(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, seconds: int, answered: bool
+) -> None:
+    """Meanwhile somebody else has asked, too, and hears nothing."""
+    checkout = cashier.buy(buyer)
+    for amount in (1, 2):  # the second within a breath of the first
+        stranger.post("/webhooks/toss", json=word(checkout, balanceAmount=amount))
+    told, payment = webhooks(house)[1], house.payment(checkout.order_id)
+    assert told.handled_at is None
+
+    async def asked_again(session: AsyncSession) -> None:
+        (await find(session, checkout.order_id)).checked_at = told.received_at + timedelta(seconds=5)
+
+    house.change(asked_again)
+    said = Receipt(
+        status="paid",
+        order_id=checkout.order_id,
+        transaction_id=payment.pg_transaction_id,
+        paid=payment.amount,
+        asked=told.received_at + timedelta(seconds=seconds),
+    )
+    house.run(receipts.write, house.till, checkout.order_id, said, "reconciler")
+    assert bool(webhooks(house)[1].handled_at) is answered
+    assert (house.payment(checkout.order_id).next_check_at is None) is answered, "the reconciler looks after it"
 
 
 def test_an_unknown_order_is_neither_stored_nor_asked_about(house: House, stranger: Visitor, sandbox: Sandbox) -> None:

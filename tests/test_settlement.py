@@ -408,6 +408,22 @@ def test_money_for_a_prompt_they_own_is_given_back_and_the_timeline_says_why(
     assert_page(admin.get(f"/admin/payments/{payment.order_id}"), "이미 보유한 상품이라 자동 환불")
 
 
+@pytest.mark.parametrize(("minutes", "closed"), [(44, False), (46, True)])
+def test_an_order_is_closed_by_what_the_pg_said_after_its_time_not_by_what_is_written_down_after_it(
+    house: House, buyer: Visitor, cashier: Cashier, minutes: int, closed: bool
+) -> None:
+    """A process that slept holds an answer from before the bank has decided."""
+    checkout = cashier.authenticate(buyer)
+    cashier.fault("confirm", "reset", when="before")
+    buyer.get(checkout.back)
+    payment = house.payment(checkout.order_id)
+    assert payment.claimed_at
+    said = paid(payment, status="open", paid=0, asked=payment.claimed_at + timedelta(minutes=minutes))
+    with time_machine.travel(now() + timedelta(hours=1), tick=True):
+        house.run(receipts.write, house.till, payment.order_id, said, "reconciler")
+    assert house.payment(checkout.order_id).status == ("expired" if closed else "in_doubt")
+
+
 @pytest.mark.parametrize("late", ["open", "authenticated", "failed", "expired", "canceled", "absent", "waiting"])
 def test_a_late_event_never_downgrades_settled_money(house: House, buyer: Visitor, cashier: Cashier, late: str) -> None:
     checkout = cashier.buy(buyer)

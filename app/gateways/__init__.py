@@ -1,17 +1,19 @@
 """What a gateway is: one file that speaks to one PG. It gets a Payment, returns a Receipt, and sees no request."""
 
 import asyncio
+import functools
 import importlib
 import pkgutil
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 import httpx
 
+from app.clock import now
 from app.config import Settings
 from app.models import Payment, Refund
 from app.spoken import VERBS, Ear, heard, listening
@@ -62,6 +64,8 @@ class Receipt:
     account: Account | None = None
     code: str | None = None
     message: str | None = None
+    asked: datetime = field(default_factory=now, compare=False)
+    """When the PG was asked (UTC): of what has happened since it may say nothing."""
 
     @property
     def left(self) -> int:
@@ -196,7 +200,7 @@ class Gateway(ABC):
         Gateway.registry.append(cls)
         for verb in VERBS:
             if speak := vars(cls).get(verb):
-                setattr(cls, verb, heard(verb, speak))
+                setattr(cls, verb, heard(verb, _dated(speak)))
 
     @classmethod
     @abstractmethod
@@ -248,6 +252,18 @@ class Gateway(ABC):
     @abstractmethod
     def sentence(self, code: str) -> str:
         """A failure in a buyer's words, with the next step."""
+
+
+def _dated(speak: Callable[..., Any]) -> Callable[..., Any]:
+    """The same verb, whose receipt says when it was asked for."""
+
+    @functools.wraps(speak)
+    async def dated(self: Any, *words: Any, **more: Any) -> Any:
+        asked = now()
+        answer = await speak(self, *words, **more)
+        return replace(answer, asked=asked) if isinstance(answer, Receipt) else answer
+
+    return dated
 
 
 def method_label(payment_method: str) -> str:
