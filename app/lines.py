@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from typing import cast
 from urllib.request import getproxies, proxy_bypass
 
@@ -10,6 +11,10 @@ import httpx
 
 LINES = 100  # calls at one time, to all PGs together
 WARM = 4.0  # seconds: a connection that is older its PG may be closing just now; servers keep one for 5 s and more
+
+
+Rested = deque[tuple[float, httpx.AsyncHTTPTransport]]
+"""Lines that nobody speaks over, and since when (of the monotonic clock); the last one used is the next one used."""
 
 
 class Lines(httpx.AsyncBaseTransport):
@@ -21,14 +26,14 @@ class Lines(httpx.AsyncBaseTransport):
 
     def __init__(self, trusted: ssl.SSLContext) -> None:
         self._trusted = trusted
-        self._free: defaultdict[tuple[str, str, int | None], list[httpx.AsyncHTTPTransport]] = defaultdict(list)
+        self._free: defaultdict[tuple[str, str, int | None], Rested] = defaultdict(deque)
         self._places = asyncio.Semaphore(LINES)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """With the whole answer. Raises httpx.TransportError; a line that broke is not used again."""
         free = self._free[request.url.scheme, request.url.host, request.url.port]
         async with self._places:
-            line = free.pop() if free else self._line(request.url)
+            line = free.pop()[1] if free else self._line(request.url)
             try:
                 response = await line.handle_async_request(request)
                 stream = cast(httpx.AsyncByteStream, response.stream)
@@ -37,7 +42,9 @@ class Lines(httpx.AsyncBaseTransport):
             except BaseException:
                 await line.aclose()
                 raise
-            free.append(line)
+            free.append((time.monotonic(), line))
+        while free and free[0][0] < time.monotonic() - WARM:  # a crowd has gone, and left more than are needed
+            await free.popleft()[1].aclose()
         response.stream = httpx.ByteStream(body)
         return response
 
@@ -51,4 +58,4 @@ class Lines(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         for free in self._free.values():
             while free:
-                await free.pop().aclose()
+                await free.pop()[1].aclose()

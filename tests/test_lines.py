@@ -16,6 +16,8 @@ from app.config import read_settings
 from app.main import http_client
 
 Answer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]
+OPEN = set[int]()
+"""The connections that the PG has now."""
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 
@@ -26,6 +28,7 @@ async def pg(answer: Answer) -> AsyncIterator[tuple[str, list[int]]]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine = next(connections)
+        OPEN.add(mine)
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 came.append(mine)
@@ -33,8 +36,10 @@ async def pg(answer: Answer) -> AsyncIterator[tuple[str, list[int]]]:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            OPEN.discard(mine)
             writer.close()
 
+    OPEN.clear()
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", came
 
@@ -67,6 +72,24 @@ async def test_calls_at_one_moment_have_a_connection_each_and_leave_them_warm() 
         for _ in range(2):
             await asyncio.gather(*(ours.get(url) for _ in range(5)))
     assert sorted(came[:5]) == sorted(came[5:]) == [1, 2, 3, 4, 5]
+
+
+async def test_what_a_crowd_has_opened_is_closed_when_it_has_gone() -> None:
+    everybody = asyncio.Barrier(5)
+
+    async def together(writer: asyncio.StreamWriter, number: int) -> None:
+        if number <= 5:
+            await everybody.wait()
+        writer.write(OK)
+
+    with patch.object(lines, "WARM", 0.1):
+        async with pg(together) as (url, _), client() as ours:
+            await asyncio.gather(*(ours.get(url) for _ in range(5)))
+            assert len(OPEN) == 5
+            await asyncio.sleep(0.2)
+            await ours.get(url)
+            await asyncio.sleep(0.05)
+            assert len(OPEN) == 1
 
 
 async def test_there_are_never_more_calls_than_lines() -> None:
