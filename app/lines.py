@@ -1,6 +1,7 @@
 """The way to the PGs: warm connections, each for one call at a time."""
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections import defaultdict, deque
@@ -32,6 +33,9 @@ class Lines(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """With the whole answer. Raises httpx.TransportError; a line that broke is not used again."""
         free = self._free[request.url.scheme, request.url.host, request.url.port]
+        while free and free[0][0] < time.monotonic() - WARM:  # a crowd has gone, and left more than are needed
+            with contextlib.suppress(Exception):
+                await free.popleft()[1].aclose()
         async with self._places:
             line = free.pop()[1] if free else self._line(request.url)
             try:
@@ -43,8 +47,6 @@ class Lines(httpx.AsyncBaseTransport):
                 await line.aclose()
                 raise
             free.append((time.monotonic(), line))
-        while free and free[0][0] < time.monotonic() - WARM:  # a crowd has gone, and left more than are needed
-            await free.popleft()[1].aclose()
         response.stream = httpx.ByteStream(body)
         return response
 
