@@ -30,7 +30,12 @@ from tests.proofs.__main__ import commit
 PAGE, REASONS = ROOT / "docs" / "mutants.md", ROOT / "tests" / "mutation.toml"
 KILLED, WATCHED = (ROOT / "test-output" / f"mutants-{name}.json" for name in ("killed", "watched"))
 TESTS = (
-    *("tests/test_models.py", "tests/gateways/test_toss.py", "tests/gateways/test_toss_codes.py"),
+    *(
+        "tests/test_models.py",
+        "tests/test_folder.py",
+        "tests/gateways/test_toss.py",
+        "tests/gateways/test_toss_codes.py",
+    ),
     *("tests/gateways/test_virtual_accounts.py", "tests/gateways/test_portone_house.py"),
     *("tests/gateways/test_kakaopay.py", "tests/test_settlement.py", "tests/test_locks.py", "tests/test_money.py"),
     *("tests/test_deposits.py", "tests/test_kakaopay.py", "tests/test_inbox.py", "tests/test_checkout.py"),
