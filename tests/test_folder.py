@@ -103,6 +103,7 @@ def test_what_is_added_is_written_with_what_has_changed(house: House, buyer: Vis
 
 def test_only_who_is_alone_waits_for_a_lock() -> None:
     """SQLite has none; what PostgreSQL is asked is read from the statements."""
-    waits, goes_on = (str(query.compile(dialect=postgresql.dialect())) for query in (_LOCKED, _LOCKED_AT_ONCE))
+    kind: Any = postgresql.dialect
+    waits, goes_on = (str(query.compile(dialect=kind())) for query in (_LOCKED, _LOCKED_AT_ONCE))
     assert waits.endswith("FOR UPDATE")
     assert goes_on.endswith("FOR UPDATE SKIP LOCKED")
