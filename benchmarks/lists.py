@@ -11,7 +11,7 @@ from sqlmodel import select
 from app.db import Database
 from app.models import Payment
 from benchmarks import files, servers
-from benchmarks.ground import Ground, Made
+from benchmarks.ground import Ground, Made, run
 from benchmarks.servers import Server
 from benchmarks.timing import Timings, Visitor
 
@@ -43,6 +43,8 @@ class Lists:
     made: Made
     found: Mapping[str, Found]
     """By who was asked."""
+    own: Found
+    """Django as shipped, over a table of its own."""
     growth: Mapping[int, Found]
     more: Found
     files: list[files.File]
@@ -69,12 +71,15 @@ def measure(ground: Ground, rows: int, growth: Mapping[int, Few], kinds: Sequenc
             "Django, as shipped": (asking_django(operator_of_django(django, "shipped"), "shipped"), 1),
         }
         found = interleaved(askers, wanted, ROUNDS)
+        own = own_table(made.url, operator_of_django(django, "own"), wanted)
         more = {name: Timings() for name in MORE}
         for name, path in MORE.items():
             operator.ask(path, 40, more[name])
         taken_out = [files.download(operator, kind, rows) for kind in kinds]
     grown = {count: few.found for count, few in growth.items()} | {rows: found["ours"]}
-    return Lists(rows, made, found, grown, more, [file for few in growth.values() for file in few.files] + taken_out)
+    return Lists(
+        rows, made, found, own, grown, more, [file for few in growth.values() for file in few.files] + taken_out
+    )
 
 
 def an_order(url: str) -> str:
@@ -106,6 +111,16 @@ def scenes(order_id: str, rows: int) -> list[Scene]:
         Scene("name nobody has", "q=%EC%98%81%ED%9D%AC", "q=%EC%98%81%ED%9D%AC"),
         Scene("last page", "cursor=last", f"p={-(-rows // 50)}"),
     ]
+
+
+def own_table(url: str, visitor: Visitor, wanted: Sequence[Scene]) -> Found:
+    """Each once: it takes seconds. Only where the table that it shares with us spares it a sort."""
+    run("benchmarks.peers.django_admin", "own", BENCH_DATABASE=url)
+    found = {scene.name: Timings() for scene in wanted if scene.name in ("first page", "status filter")}
+    for scene in wanted:
+        if scene.name in found:
+            visitor.ask(f"/own/peers/ownpayment/?{scene.django}", 1, found[scene.name])
+    return found
 
 
 def operator_of_ours(server: Server) -> Visitor:
