@@ -10,7 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, insert, inspect, or_
+from sqlalchemy import BindParameter, and_, bindparam, insert, inspect, or_
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
 
@@ -146,26 +146,22 @@ _THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids", 
 _LOCKED, _LOCKED_AT_ONCE = _THESE.with_for_update(), _THESE.with_for_update(skip_locked=True)
 
 
-def _theirs(owner: Any) -> ColumnElement[bool]:
-    its: ColumnElement[bool] = col(owner).in_(bindparam("payment_ids", expanding=True))
-    return its
+_ITS: BindParameter[int] = bindparam("payment_ids", expanding=True)
+_REFUNDS = select(Refund).where(col(Refund.payment_id).in_(_ITS))
+_UNREAD = select(Webhook).where(col(Webhook.payment_id).in_(_ITS), col(Webhook.handled_at).is_(None))
 
-
-def _for_same(owner: type[Payment] | type[Purchase]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """More than what is wanted: each of these buyers with each of these prompts."""
-    return (
-        col(owner.user_id).in_(bindparam("user_ids", expanding=True)),
-        col(owner.prompt_id).in_(bindparam("prompt_ids", expanding=True)),
-    )
-
-
-_REFUNDS = select(Refund).where(_theirs(Refund.payment_id))
-_UNREAD = select(Webhook).where(_theirs(Webhook.payment_id), col(Webhook.handled_at).is_(None))
-_PURCHASES = select(Purchase).where(
-    or_(_theirs(Purchase.payment_id), and_(*_for_same(Purchase), col(Purchase.revoked_at).is_(None)))
+# More than what is wanted: each of these buyers with each of these prompts.
+_USERS: BindParameter[int] = bindparam("user_ids", expanding=True)
+_PROMPTS: BindParameter[int] = bindparam("prompt_ids", expanding=True)
+_OWNED = and_(
+    col(Purchase.user_id).in_(_USERS), col(Purchase.prompt_id).in_(_PROMPTS), col(Purchase.revoked_at).is_(None)
 )
+_PURCHASES = select(Purchase).where(or_(col(Purchase.payment_id).in_(_ITS), _OWNED))
 _AWAITED = (
-    select(Payment).where(*_for_same(Payment), col(Payment.status) == Status.WAITING).with_for_update(skip_locked=True)
+    select(Payment)
+    .where(col(Payment.user_id).in_(_USERS), col(Payment.prompt_id).in_(_PROMPTS))
+    .where(col(Payment.status) == Status.WAITING)
+    .with_for_update(skip_locked=True)
 )
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.dialects import postgresql
 
+from app.clock import now
 from app.folder import _LOCKED, _LOCKED_AT_ONCE, Folder, change
 from app.models import Status
 from app.till import Refused
@@ -99,6 +101,22 @@ def test_what_is_added_is_written_with_what_has_changed(house: House, buyer: Vis
     payment = house.payment(checkout.order_id)
     assert (payment.status, payment.next_check_at, payment.awaiting_answer) == (Status.CANCELED, None, False)
     assert house.kinds(checkout.order_id) == ["created", "canceled"]
+
+
+@pytest.mark.parametrize("due", [None, timedelta(hours=3)])
+def test_what_is_open_is_asked_about_again_and_not_sooner_than_was_said(
+    house: House, buyer: Visitor, cashier: Cashier, due: timedelta | None
+) -> None:
+    order_id, said = cashier.order(buyer).order_id, now() + due if due else None
+
+    def rest(its: Folder) -> None:
+        its.payment.next_check_at = said
+        its.rest()
+
+    at_once(house, [order_id], rest)
+    at = house.payment(order_id).next_check_at
+    assert at
+    assert at == said or (said is None and now() < at < now() + timedelta(hours=1))
 
 
 def test_only_who_is_alone_waits_for_a_lock() -> None:
