@@ -145,9 +145,7 @@ async def _user_of(request: Request, rows: AsyncSession) -> User | None:
 
 
 _OF_TOKENS = (
-    select(ApiToken.digest, User)
-    .join_from(ApiToken, User)
-    .where(col(ApiToken.digest).in_(bindparam("digests", expanding=True)))
+    select(ApiToken.digest, User).join_from(ApiToken, User).where(col(ApiToken.digest).in_(bindparam("digests")))
 )
 
 

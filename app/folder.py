@@ -142,17 +142,17 @@ def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
 
 
 # Statements are built once: to build one costs more than to ask it.
-_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids", expanding=True)))
+_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids")))
 _LOCKED, _LOCKED_AT_ONCE = _THESE.with_for_update(), _THESE.with_for_update(skip_locked=True)
 
 
-_ITS: BindParameter[int] = bindparam("payment_ids", expanding=True)
+_ITS: BindParameter[int] = bindparam("payment_ids")
 _REFUNDS = select(Refund).where(col(Refund.payment_id).in_(_ITS))
 _UNREAD = select(Webhook).where(col(Webhook.payment_id).in_(_ITS), col(Webhook.handled_at).is_(None))
 
 # More than what is wanted: each of these buyers with each of these prompts.
-_USERS: BindParameter[int] = bindparam("user_ids", expanding=True)
-_PROMPTS: BindParameter[int] = bindparam("prompt_ids", expanding=True)
+_USERS: BindParameter[int] = bindparam("user_ids")
+_PROMPTS: BindParameter[int] = bindparam("prompt_ids")
 _OWNED = and_(
     col(Purchase.user_id).in_(_USERS), col(Purchase.prompt_id).in_(_PROMPTS), col(Purchase.revoked_at).is_(None)
 )

@@ -23,10 +23,10 @@ CONSENT = (
 CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 OWNED = "이미 보유한 프롬프트입니다."
 
-_PROMPTS = select(Prompt).where(col(Prompt.id).in_(bindparam("ids", expanding=True)))
+_PROMPTS = select(Prompt).where(col(Prompt.id).in_(bindparam("ids")))
 _OWNED = select(Purchase.user_id, Purchase.prompt_id).where(
-    col(Purchase.user_id).in_(bindparam("user_ids", expanding=True)),
-    col(Purchase.prompt_id).in_(bindparam("prompt_ids", expanding=True)),
+    col(Purchase.user_id).in_(bindparam("user_ids")),
+    col(Purchase.prompt_id).in_(bindparam("prompt_ids")),
     col(Purchase.revoked_at).is_(None),
 )
 

@@ -74,7 +74,7 @@ class Till:
 # Statements are built once: to build one costs more than to ask it.
 _FOUND = select(Payment).where(col(Payment.order_id) == bindparam("order_id"))
 _LOCKED = _FOUND.with_for_update()
-_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids", expanding=True)))
+_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids")))
 _OWNED = select(Purchase).where(
     col(Purchase.user_id) == bindparam("user_id"),
     col(Purchase.prompt_id) == bindparam("prompt_id"),

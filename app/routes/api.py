@@ -142,11 +142,7 @@ async def _visible(request: Request, order_id: str) -> Payment:
     return payment
 
 
-_BOUGHT = (
-    select(Purchase, Prompt.body)
-    .join(Prompt)
-    .where(col(Purchase.payment_id).in_(bindparam("payment_ids", expanding=True)))
-)
+_BOUGHT = select(Purchase, Prompt.body).join(Prompt).where(col(Purchase.payment_id).in_(bindparam("payment_ids")))
 
 
 def _bought(session: Session, payment_ids: Sequence[int | None]) -> Sequence[Any]:
