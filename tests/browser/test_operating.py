@@ -40,6 +40,7 @@ def test_a_payment_appears_by_itself_and_changes_where_it_stands(
 
     second = shop.bought(story.OTHER).order_id
     expect(row(admin, second)).to_contain_text("결제 완료")
+    expect(admin.get_by_role("link", name="결제 완료 2")).to_be_visible(timeout=4_500)  # sooner than every ten seconds
     rows = admin.get_by_role("table", name="결제 목록").locator("tbody tr[data-status]")
     assert [rows.nth(n).get_attribute("id") for n in range(2)] == [f"payment-{second}", f"payment-{first}"]
     expect_no_reload(admin)
