@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from app.clock import now
 from app.folder import _LOCKED, _LOCKED_AT_ONCE, Folder, change
 from app.models import Status
-from app.till import Refused
+from app.till import Refused, find
 from tests import story
 from tests.conftest import Cashier, House, Visitor
 
@@ -117,6 +117,26 @@ def test_what_is_open_is_asked_about_again_and_not_sooner_than_was_said(
     at = house.payment(order_id).next_check_at
     assert at
     assert at == said or (said is None and now() < at < now() + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("many", [1, 2])
+def test_who_is_locked_by_somebody_is_waited_for_by_nobody_else(
+    house: House, buyer: Visitor, other: Visitor, member: Visitor, cashier: Cashier, many: int
+) -> None:
+    held, *free = (cashier.order(visitor).order_id for visitor in (buyer, other, member)[: many + 1])
+
+    async def story_of_a_lock() -> list[str]:
+        async with house.till.db.write() as session:
+            await find(session, held, lock=True)
+            asked = [change(house.till, order_id, lambda its: its.payment.order_id) for order_id in (held, *free)]
+            waits, *others = map(asyncio.create_task, asked)
+            done, _ = await asyncio.wait(others, timeout=10)
+            assert done == set(others)
+            assert not waits.done()
+        return [await waits, *(task.result() for task in others)]
+
+    assert house.run(story_of_a_lock) == [held, *free]
 
 
 def test_only_who_is_alone_waits_for_a_lock() -> None:
