@@ -25,7 +25,8 @@ from tests.proofs.report import Report
 
 NAME = "clock"
 JUMPS = (600.0, -600.0)  # seconds
-SHORT = [*list(TOSS)[::3], *list(OTHERS)[::12]]
+# Several at once pass now more points, now fewer: only the long run is long enough for them.
+SHORT = [*[name for name in TOSS if "at once" not in name][::3], *list(OTHERS)[::12]]
 STRIDE = {False: 29, True: 2}  # every so many points: what one engine leaves out, the next one plays
 PASSES = 12
 Say = Callable[[str], None]
