@@ -27,6 +27,7 @@ def settings(settings: Settings, sandbox: Sandbox) -> Settings:
 def at_toss(page: Page, label: str) -> str:
     order_id = order(page, method=label)
     pay(page)
+    expect_heading(page, "결제가 끝났습니다")  # the operator's row may know it before the buyer's page has come
     return order_id
 
 
