@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from sqlalchemy import BindParameter, and_, bindparam, insert, inspect, or_
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.clock import now
 from app.models import CLOSED, Event, Payment, Purchase, Refund, RefundStatus, Status, Webhook
-from app.till import LAST_LOOK, NO_ORDER, Refused, Till
+from app.till import LAST_LOOK, NO_ORDER, THESE, Refused, Till
 from app.together import ALONE, padded
 
 Answer = TypeVar("Answer")
@@ -103,8 +104,10 @@ async def change(till: Till, order_id: str, act: Callable[[Folder], Answer]) -> 
 
 
 def _change(session: Session, wishes: Sequence[Wish]) -> Sequence[Any]:
-    folders = _take_out(session, {wish.order_id: wish.till for wish in wishes})
-    missing = ALONE if len(wishes) > 1 else Refused("NOT_FOUND", NO_ORDER, 404)  # or locked by somebody else
+    # Only who is alone waits for a lock: it holds no other one, and nobody waits behind it.
+    alone = session.info["alone"]
+    folders = _take_out(session, _LOCKED if alone else _FREE, {wish.order_id: wish.till for wish in wishes})
+    missing = Refused("NOT_FOUND", NO_ORDER, 404) if alone else ALONE
     answers = [_act(wish, folders[wish.order_id]) if wish.order_id in folders else missing for wish in wishes]
     write_down(session, [row for folder in folders.values() for row in folder.added])
     _wake_others(session, [folder.payment for folder in folders.values() if folder.opened])
@@ -128,8 +131,10 @@ AT_ONCE = {  # what nobody needs the id of, in the order in which it is written
 
 
 def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
-    """With all that has changed in this session. Most rows are written without becoming entities: that is half the
-    work, and one statement, however many there are."""
+    """With all that has changed in this session.
+
+    Most rows are written without becoming entities: that is half the work, and one statement, however many there are.
+    """
     session.add_all(row for row in rows if type(row) not in AT_ONCE)
     session.flush()
     for kind, (statement, names) in AT_ONCE.items():
@@ -142,10 +147,7 @@ def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
 
 
 # Statements are built once: to build one costs more than to ask it.
-_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids")))
-_LOCKED, _LOCKED_AT_ONCE = _THESE.with_for_update(), _THESE.with_for_update(skip_locked=True)
-
-
+_LOCKED, _FREE = THESE.with_for_update(), THESE.with_for_update(skip_locked=True)
 _ITS: BindParameter[int] = bindparam("payment_ids")
 _REFUNDS = select(Refund).where(col(Refund.payment_id).in_(_ITS))
 _UNREAD = select(Webhook).where(col(Webhook.payment_id).in_(_ITS), col(Webhook.handled_at).is_(None))
@@ -165,9 +167,7 @@ _AWAITED = (
 )
 
 
-def _take_out(session: Session, tills: Mapping[str, Till]) -> dict[str, Folder]:
-    # Only who is alone waits for a lock: it holds no other one, and nobody waits behind it.
-    locked = _LOCKED if len(tills) == 1 else _LOCKED_AT_ONCE
+def _take_out(session: Session, locked: SelectOfScalar[Payment], tills: Mapping[str, Till]) -> dict[str, Folder]:
     payments = session.scalars(locked, {"order_ids": padded(tills)}).all()
     if not payments:
         return {}

@@ -74,7 +74,7 @@ class Till:
 # Statements are built once: to build one costs more than to ask it.
 _FOUND = select(Payment).where(col(Payment.order_id) == bindparam("order_id"))
 _LOCKED = _FOUND.with_for_update()
-_THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids")))
+THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids")))
 _OWNED = select(Purchase).where(
     col(Purchase.user_id) == bindparam("user_id"),
     col(Purchase.prompt_id) == bindparam("prompt_id"),
@@ -112,7 +112,7 @@ async def look_up(till: Till, order_id: str) -> Payment:
 
 
 def _look_up(session: Session, order_ids: Sequence[str]) -> Sequence[Payment | Refused]:
-    rows = session.scalars(_THESE, {"order_ids": padded(set(order_ids))})
+    rows = session.scalars(THESE, {"order_ids": padded(set(order_ids))})
     found = {payment.order_id: payment for payment in rows}
     return [found.get(order_id) or Refused("NOT_FOUND", NO_ORDER, 404) for order_id in order_ids]
 

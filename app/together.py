@@ -16,7 +16,8 @@ Serve = Callable[[Session, Sequence[Wish]], Sequence[Any]]
 undoes the transaction, and everybody is served alone."""
 
 ALONE = object()
-"""An answer to one of several: this one has to wait for something, and the others must not wait with it."""
+"""An answer: this one has to wait for something, and nobody must wait with it or behind it. It is asked for once more,
+in a transaction beside the queue, whose `session.info["alone"]` is True."""
 
 MOST = 64  # wishes of one transaction: the first of them waits for the last
 
@@ -66,10 +67,11 @@ class Together(Generic[Wish]):
         self._waiting = later
         return taken
 
-    async def _transact(self, some: Sequence[Waiting[Wish]]) -> None:
+    async def _transact(self, some: Sequence[Waiting[Wish]], *, alone: bool = False) -> None:
         committing = False
         try:
             async with self._begin() as session:
+                session.info["alone"] = alone
                 answers = await session.run_sync(self._serve, [waiting.wish for waiting in some])
                 committing = True
         except Exception as error:
@@ -77,7 +79,7 @@ class Together(Generic[Wish]):
             answers = [ALONE if len(some) > 1 and not committing else error] * len(some)
         for waiting, answer in zip(some, answers, strict=True):
             if answer is ALONE:
-                self._alone.add(task := asyncio.create_task(self._transact([waiting])))
+                self._alone.add(task := asyncio.create_task(self._transact([waiting], alone=True)))
                 task.add_done_callback(self._alone.discard)
             else:
                 _give(waiting.answer, answer)

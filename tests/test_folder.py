@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.clock import now
-from app.folder import _LOCKED, _LOCKED_AT_ONCE, Folder, change
+from app.folder import _FREE, _LOCKED, Folder, change
 from app.models import Status
 from app.till import Refused, find
 from tests import story
@@ -120,17 +120,20 @@ def test_what_is_open_is_asked_about_again_and_not_sooner_than_was_said(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("many", [1, 2])
+@pytest.mark.parametrize(("many", "first"), [(1, False), (2, False), (1, True)])
 def test_who_is_locked_by_somebody_is_waited_for_by_nobody_else(
-    house: House, buyer: Visitor, other: Visitor, member: Visitor, cashier: Cashier, many: int
+    house: House, buyer: Visitor, other: Visitor, member: Visitor, cashier: Cashier, many: int, first: bool
 ) -> None:
+    """Neither by those of the same moment, nor by those that come after it."""
     held, *free = (cashier.order(visitor).order_id for visitor in (buyer, other, member)[: many + 1])
 
     async def story_of_a_lock() -> list[str]:
         async with house.till.db.write() as session:
             await find(session, held, lock=True)
             asked = [change(house.till, order_id, lambda its: its.payment.order_id) for order_id in (held, *free)]
-            waits, *others = map(asyncio.create_task, asked)
+            waits = asyncio.create_task(asked.pop(0))
+            await asyncio.sleep(0.05 if first else 0)
+            others = list(map(asyncio.create_task, asked))
             done, _ = await asyncio.wait(others, timeout=10)
             assert done == set(others)
             assert not waits.done()
@@ -142,6 +145,6 @@ def test_who_is_locked_by_somebody_is_waited_for_by_nobody_else(
 def test_only_who_is_alone_waits_for_a_lock() -> None:
     """SQLite has none; what PostgreSQL is asked is read from the statements."""
     kind: Any = postgresql.dialect
-    waits, goes_on = (str(query.compile(dialect=kind())) for query in (_LOCKED, _LOCKED_AT_ONCE))
+    waits, goes_on = (str(query.compile(dialect=kind())) for query in (_LOCKED, _FREE))
     assert waits.endswith("FOR UPDATE")
     assert goes_on.endswith("FOR UPDATE SKIP LOCKED")

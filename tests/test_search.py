@@ -22,7 +22,7 @@ from app.clock import KST, now
 from app.config import ROOT
 from app.db import Database
 from app.filters import Filter, read_search, why_attention
-from app.folder import _take_out, _wake_others
+from app.folder import _LOCKED, _take_out, _wake_others
 from app.migrate import migrate
 from app.models import Payment, RefundStatus, Status, User
 from app.orders import Order, Wanted, _on_offer
@@ -475,7 +475,7 @@ def test_taking_money_looks_at_its_own_rows_only(shop: str, many: int) -> None:
         paid = select(Payment.order_id).where(col(Payment.status) == Status.COMPLETED).limit(many)
         order_ids = (await session.exec(paid)).all()
         till: Any = None
-        folders = await session.run_sync(_take_out, dict.fromkeys(order_ids, till))
+        folders = await session.run_sync(_take_out, _LOCKED, dict.fromkeys(order_ids, till))
         await session.run_sync(_wake_others, [folder.payment for folder in folders.values()])
         await session.run_sync(
             _on_offer, [Wanted(await buyer(session), Order(1, "card", "", ""), "toss", now())] * many
