@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.sandbox.portone_shop import PAYMENT, SECRET, STORE, PortOneShop, refusal
-from tests.sandbox.shop import Shop
+from tests.sandbox.shop import Shop, until
 
 REFUND_ACCOUNT = {"bank": "KOOKMIN", "number": "12345678901234", "holderName": "김찐"}
 
@@ -376,10 +376,12 @@ def test_everything_is_kept_across_a_restart(portone: PortOneShop) -> None:
 def test_while_the_first_request_runs_its_key_is_busy(live: Shop) -> None:
     shop = PortOneShop(live.http)
     shop.pay()
-    shop.put("/_faults/portone/cancel", {"kind": "delay", "seconds": 1.5})  # the other one must come meanwhile
-    with ThreadPoolExecutor() as hands:
-        ask = partial(shop.api, f"{PAYMENT}/cancel", {"reason": "변심", "amount": 400}, idem="refund-0001-attempt-1")
-        answers = [answer.result() for answer in [hands.submit(ask), hands.submit(ask)]]
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
-    assert {answer.json().get("type") for answer in answers} == {None, "IDEMPOTENCY_OUTSTANDING_REQUEST"}
+    shop.put("/_faults/portone/cancel", {"kind": "delay", "seconds": 0.5})
+    ask = partial(shop.api, f"{PAYMENT}/cancel", {"reason": "변심", "amount": 400}, idem="refund-0001-attempt-1")
+    with ThreadPoolExecutor(1) as hand:
+        first = hand.submit(ask)
+        until(lambda: shop.ledger(PAYMENT)["cancel_calls"])
+        answers = [ask(), first.result()]
+    assert [answer.status_code for answer in answers] == [409, 200]
+    assert answers[0].json()["type"] == "IDEMPOTENCY_OUTSTANDING_REQUEST"
     assert shop.ledger(PAYMENT)["refunded"] == 400
