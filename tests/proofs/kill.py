@@ -34,7 +34,7 @@ from app.models import Event, Payment, Purchase
 from app.reconciler import reconcile
 from app.till import Till
 from tests.proofs import books, gates
-from tests.proofs.crash_ground import database, environment, free_port, sandbox, settings, wait_until_up
+from tests.proofs.crash_ground import database, environment, free_port, sandbox, settings, stop, wait_until_up
 from tests.proofs.kill_load import ACCOUNT, WAYS, Load, people
 from tests.proofs.report import Report
 from tests.sandboxes import Sandbox
@@ -96,6 +96,7 @@ class Trial:
     wrong: dict[str, list[str]] = field(default_factory=dict)
     tracebacks: list[str] = field(default_factory=list)
     load: Load | None = None
+    server: subprocess.Popen[bytes] | None = None
 
     def counts(self) -> dict[str, int]:
         load = self.load.counts if self.load else {}
@@ -104,6 +105,17 @@ class Trial:
         return {"kills": len(self.ready) - 1, **load, **self.kept, **times}
 
     def run(self) -> None:
+        """What stops this one is said at once, and stops the others: they would wait for it at the barrier for ever."""
+        try:
+            self.play()
+        except Exception as error:
+            self.say(f"{self.engine}: {error!r}")
+            self.ended.abort()
+            raise
+        finally:
+            self.stop()
+
+    def play(self) -> None:
         with database(self.engine) as url, sandbox() as pg, tempfile.TemporaryFile() as self.log:
             port = free_port()
             self.shop = f"http://127.0.0.1:{port}"
@@ -114,9 +126,8 @@ class Trial:
             pg.http.put("/_settings", json=told | {"portone_webhook_secrets": SECRET}).raise_for_status()
             self.load = Load(self.shop, pg.url, random.Random(f"{self.seed} {self.engine}"))
             asyncio.run(people(url, self.buyers))
-            server = asyncio.run(self.storm(self.load))
-            server.terminate()
-            server.wait(30)
+            asyncio.run(self.storm(self.load))
+            self.stop()
             self.ended.wait()
             self.settle(url, pg, self.load)
             self.log.seek(0)
@@ -124,26 +135,24 @@ class Trial:
             self.kept["tracebacks"] = len(found)
             self.tracebacks = sorted(set(found))
 
-    async def storm(self, load: Load) -> subprocess.Popen[bytes]:
-        """Traffic without a pause, and a server that dies in it at random moments; answers the one that is left."""
-        server = await asyncio.to_thread(self.start)
+    async def storm(self, load: Load) -> None:
+        """Traffic without a pause, and a server that dies in it at random moments."""
+        await asyncio.to_thread(self.start)
         crowd = asyncio.create_task(load.run(self.buyers, ADMINS))
         end = time.monotonic() + self.seconds
         kills = 0
         while time.monotonic() < end or kills < KILLS:
             await self.serve_for_a_while(load)
-            if crowd.done():
+            if crowd.done() or self.ended.broken:
                 break  # and raises below
-            server.kill()
-            await asyncio.to_thread(server.wait)
+            await asyncio.to_thread(self.kill)
             kills += 1
-            server = await asyncio.to_thread(self.start)
+            await asyncio.to_thread(self.start)
             if kills % 20 == 0:
                 self.say(f"{self.engine}: {kills} kills, {load.counts['requests']} requests")
         await asyncio.sleep(1)
         load.over = True
         await crowd
-        return server
 
     @staticmethod
     async def serve_for_a_while(load: Load) -> None:
@@ -153,10 +162,18 @@ class Trial:
             if load.counts["answered"] >= enough:
                 break
 
-    def start(self) -> subprocess.Popen[bytes]:
-        server = subprocess.Popen(self.command, cwd=ROOT, env=self.env, stdout=self.log, stderr=self.log)
-        self.ready.append(wait_until_up(f"{self.shop}/readyz", server))
-        return server
+    def start(self) -> None:
+        self.server = subprocess.Popen(self.command, cwd=ROOT, env=self.env, stdout=self.log, stderr=self.log)
+        self.ready.append(wait_until_up(f"{self.shop}/readyz", self.server))
+
+    def stop(self) -> None:
+        if self.server:
+            stop(self.server)
+
+    def kill(self) -> None:
+        assert self.server
+        self.server.kill()
+        self.server.wait()
 
     def settle(self, url: str, pg: Sandbox, load: Load) -> None:
         """Days later: what nobody paid for is forgotten by the PGs, and everything must come to rest."""
