@@ -82,11 +82,12 @@ def set_up(lock: Path) -> None:
 
 
 def install_with_uv(lock: Path) -> bool:
+    """Compiled at once: where Python may not keep what it compiles, every start would take a second longer."""
     uv = find_uv()
     if not uv:
         return False
     fresh = PYTHON.exists() or works(uv, "venv", "--quiet", f"--python={sys.executable}", VENV)
-    return fresh and works(uv, "pip", "sync", "--quiet", f"--python={PYTHON}", lock)
+    return fresh and works(uv, "pip", "sync", "--quiet", "--compile-bytecode", f"--python={PYTHON}", lock)
 
 
 def find_uv() -> str | None:
