@@ -40,6 +40,9 @@ def toss(client: httpx.AsyncClient) -> Toss:
 
 @pytest.fixture
 def pg() -> Iterator[respx.MockRouter]:
-    """Toss's server. What a test has not told it to answer, it refuses."""
-    with respx.mock(base_url=API, assert_all_called=False) as router:
+    """Toss's server. What a test has not told it to answer, it refuses.
+
+    `using="httpx"`: respx takes the place of our own transport (app/lines.py); by itself it takes that of httpx's.
+    """
+    with respx.mock(using="httpx", base_url=API, assert_all_called=False) as router:
         yield router

@@ -89,7 +89,7 @@ class Moon:
 @pytest.fixture
 def moon() -> Iterator[Moon]:
     moon = Moon()
-    with respx.mock(assert_all_called=False) as pg:
+    with respx.mock(using="httpx", assert_all_called=False) as pg:
         pg.route(host="127.0.0.1").pass_through()
         pg.route(url__startswith=f"{API}/payments").mock(side_effect=moon.answer)
         yield moon

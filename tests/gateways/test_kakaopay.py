@@ -90,7 +90,7 @@ def kakaopay(client: httpx.AsyncClient) -> KakaoPay:
 
 @pytest.fixture
 def pg() -> Iterator[respx.MockRouter]:
-    with respx.mock(base_url=f"{API}/online/v1/payment", assert_all_called=False) as router:
+    with respx.mock(using="httpx", base_url=f"{API}/online/v1/payment", assert_all_called=False) as router:
         yield router
 
 

@@ -104,7 +104,7 @@ def portone(client: httpx.AsyncClient) -> PortOne:
 @pytest.fixture
 def pg() -> Iterator[respx.MockRouter]:
     """PortOne's server. What a test has not told it to answer, it refuses."""
-    with respx.mock(base_url=API, assert_all_called=False) as router:
+    with respx.mock(using="httpx", base_url=API, assert_all_called=False) as router:
         yield router
 
 

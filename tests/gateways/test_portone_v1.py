@@ -68,7 +68,7 @@ def wrapped(response: Any, code: int = 0, message: str | None = None, status: in
 @pytest.fixture
 def pg() -> Iterator[respx.MockRouter]:
     """V1's server. What a test has not told it to answer, it refuses."""
-    with respx.mock(base_url=API, assert_all_called=False) as router:
+    with respx.mock(using="httpx", base_url=API, assert_all_called=False) as router:
         router.post("/users/getToken", name="token").mock(
             side_effect=[wrapped({"access_token": f"t{n}", "now": 1000, "expired_at": 2800}) for n in range(9)]
         )
