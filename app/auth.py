@@ -24,11 +24,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.config import Misconfigured, Settings
-from app.db import Database
+from app.db import Database, among
 from app.models import ApiToken, User
 from app.roles import Permission
 from app.till import Till
-from app.together import padded
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -144,13 +143,11 @@ async def _user_of(request: Request, rows: AsyncSession) -> User | None:
     return user
 
 
-_OF_TOKENS = (
-    select(ApiToken.digest, User).join_from(ApiToken, User).where(col(ApiToken.digest).in_(bindparam("digests")))
-)
+_OF_TOKENS = select(ApiToken.digest, User).join_from(ApiToken, User).where(among(ApiToken.digest, "digests"))
 
 
 def _of_tokens(session: Session, digests: Sequence[str]) -> Sequence[User | None]:
-    found = {row[0]: row[1] for row in session.execute(_OF_TOKENS, {"digests": padded(set(digests))})}
+    found = {row[0]: row[1] for row in session.execute(_OF_TOKENS, {"digests": list(digests)})}
     return [found.get(digest) for digest in digests]
 
 

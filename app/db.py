@@ -11,12 +11,16 @@ from typing import Any, Self
 from weakref import WeakSet
 
 import aiosqlite
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import ARRAY, JSON, ColumnElement, Connection, bindparam, event, make_url, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.together import Serve, Together, Wish
@@ -47,6 +51,42 @@ class Hinting(SQLiteCompiler):
 
     def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
         return text
+
+
+class Many(TypeDecorator[list[Any]]):
+    """Any number of values as one: an array on PostgreSQL, JSON on SQLite."""
+
+    impl, cache_ok = JSON, True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(JSON() if dialect.name == "sqlite" else ARRAY(self.item))
+
+
+class _among(GenericFunction[Any]):
+    type, inherit_cache = NULLTYPE, True  # of what is called boolean SQLAlchemy asks SQLite whether it is 1
+
+
+def among(column: Any, name: str) -> ColumnElement[bool]:
+    """`column IN` the list that is bound to this name; in the same words for however many, so that they are prepared
+    and planned once. SQLAlchemy writes another statement for each number, at each call."""
+    found: ColumnElement[Any] = _among(column, bindparam(name, type_=Many(column.type)))
+    return found
+
+
+@compiles(_among, "sqlite")
+def _in_json(element: _among, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 (both are bound or ours)
+
+
+@compiles(_among, "postgresql")
+def _in_array(element: _among, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = ANY ({values})"
 
 
 class OneTrip(aiosqlite.Connection):

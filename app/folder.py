@@ -10,16 +10,17 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, and_, bindparam, insert, inspect, or_
+from sqlalchemy import and_, insert, inspect, or_
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.clock import now
+from app.db import among
 from app.models import CLOSED, Event, Payment, Purchase, Refund, RefundStatus, Status, Webhook
 from app.till import LAST_LOOK, NO_ORDER, THESE, Refused, Till
-from app.together import ALONE, padded
+from app.together import ALONE
 
 Answer = TypeVar("Answer")
 OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
@@ -148,31 +149,28 @@ def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
 
 # Statements are built once: to build one costs more than to ask it.
 _LOCKED, _FREE = THESE.with_for_update(), THESE.with_for_update(skip_locked=True)
-_ITS: BindParameter[int] = bindparam("payment_ids")
-_REFUNDS = select(Refund).where(col(Refund.payment_id).in_(_ITS))
-_UNREAD = select(Webhook).where(col(Webhook.payment_id).in_(_ITS), col(Webhook.handled_at).is_(None))
+_REFUNDS = select(Refund).where(among(Refund.payment_id, "payment_ids"))
+_UNREAD = select(Webhook).where(among(Webhook.payment_id, "payment_ids"), col(Webhook.handled_at).is_(None))
 
 # More than what is wanted: each of these buyers with each of these prompts.
-_USERS: BindParameter[int] = bindparam("user_ids")
-_PROMPTS: BindParameter[int] = bindparam("prompt_ids")
 _OWNED = and_(
-    col(Purchase.user_id).in_(_USERS), col(Purchase.prompt_id).in_(_PROMPTS), col(Purchase.revoked_at).is_(None)
+    among(Purchase.user_id, "user_ids"), among(Purchase.prompt_id, "prompt_ids"), col(Purchase.revoked_at).is_(None)
 )
-_PURCHASES = select(Purchase).where(or_(col(Purchase.payment_id).in_(_ITS), _OWNED))
+_PURCHASES = select(Purchase).where(or_(among(Purchase.payment_id, "payment_ids"), _OWNED))
 _AWAITED = (
     select(Payment)
-    .where(col(Payment.user_id).in_(_USERS), col(Payment.prompt_id).in_(_PROMPTS))
+    .where(among(Payment.user_id, "user_ids"), among(Payment.prompt_id, "prompt_ids"))
     .where(col(Payment.status) == Status.WAITING)
     .with_for_update(skip_locked=True)
 )
 
 
 def _take_out(session: Session, locked: SelectOfScalar[Payment], tills: Mapping[str, Till]) -> dict[str, Folder]:
-    payments = session.scalars(locked, {"order_ids": padded(tills)}).all()
+    payments = session.scalars(locked, {"order_ids": list(tills)}).all()
     if not payments:
         return {}
     folders = {it.id: Folder(tills[it.order_id], it, [], [], []) for it in payments}
-    ids = {"payment_ids": padded(folders)}
+    ids = {"payment_ids": list(folders)}
     for refund in sorted(session.scalars(_REFUNDS, ids), key=attrgetter("id")):
         folders[refund.payment_id].refunds.append(refund)
     for webhook in session.scalars(_UNREAD, ids):
@@ -189,8 +187,8 @@ def _take_out(session: Session, locked: SelectOfScalar[Payment], tills: Mapping[
 
 def _same(payments: Sequence[Payment]) -> dict[str, list[int]]:
     return {
-        "user_ids": padded({payment.user_id for payment in payments}),
-        "prompt_ids": padded({payment.prompt_id for payment in payments}),
+        "user_ids": list({payment.user_id for payment in payments}),
+        "prompt_ids": list({payment.prompt_id for payment in payments}),
     }
 
 

@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from app import daily
 from app.clock import now
+from app.db import among
 from app.folder import write_down
 from app.models import Payment, Prompt, Purchase, Status, User, new_order_id
 from app.till import Refused, Till
-from app.together import padded
 
 CONSENT = (
     "주문할 상품과 금액을 확인했고, 결제하면 프롬프트가 바로 공개되어 "
@@ -23,10 +22,10 @@ CONSENT = (
 CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 OWNED = "이미 보유한 프롬프트입니다."
 
-_PROMPTS = select(Prompt).where(col(Prompt.id).in_(bindparam("ids")))
+_PROMPTS = select(Prompt).where(among(Prompt.id, "prompt_ids"))
 _OWNED = select(Purchase.user_id, Purchase.prompt_id).where(
-    col(Purchase.user_id).in_(bindparam("user_ids")),
-    col(Purchase.prompt_id).in_(bindparam("prompt_ids")),
+    among(Purchase.user_id, "user_ids"),
+    among(Purchase.prompt_id, "prompt_ids"),
     col(Purchase.revoked_at).is_(None),
 )
 
@@ -111,7 +110,7 @@ def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Ref
 
 def _on_offer(session: Session, wishes: Sequence[Wanted]) -> tuple[dict[int | None, Prompt], set[tuple[int, int]]]:
     """The prompts that are asked for, and who owns which of them already."""
-    ids = padded({wish.order.prompt_id for wish in wishes})
-    prompts = {prompt.id: prompt for prompt in session.scalars(_PROMPTS, {"ids": ids})}
-    owners = {"user_ids": padded({wish.user.id for wish in wishes}), "prompt_ids": ids}
-    return prompts, {(row.user_id, row.prompt_id) for row in session.execute(_OWNED, owners)}
+    asked = {"prompt_ids": list({wish.order.prompt_id for wish in wishes})}
+    prompts = {prompt.id: prompt for prompt in session.scalars(_PROMPTS, asked)}
+    owners = session.execute(_OWNED, asked | {"user_ids": list({wish.user.id for wish in wishes})})
+    return prompts, {(row.user_id, row.prompt_id) for row in owners}

@@ -12,10 +12,9 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.circuit import Circuit
-from app.db import Database
+from app.db import Database, among
 from app.gateways import Gateway, InDoubt, Method
 from app.models import Payment, Purchase
-from app.together import padded
 
 BREATH = timedelta(seconds=2)
 """Between two questions to the PG about one payment that nobody but a passer-by is waiting for."""
@@ -74,7 +73,7 @@ class Till:
 # Statements are built once: to build one costs more than to ask it.
 _FOUND = select(Payment).where(col(Payment.order_id) == bindparam("order_id"))
 _LOCKED = _FOUND.with_for_update()
-THESE = select(Payment).where(col(Payment.order_id).in_(bindparam("order_ids")))
+THESE = select(Payment).where(among(Payment.order_id, "order_ids"))
 _OWNED = select(Purchase).where(
     col(Purchase.user_id) == bindparam("user_id"),
     col(Purchase.prompt_id) == bindparam("prompt_id"),
@@ -112,7 +111,7 @@ async def look_up(till: Till, order_id: str) -> Payment:
 
 
 def _look_up(session: Session, order_ids: Sequence[str]) -> Sequence[Payment | Refused]:
-    rows = session.scalars(THESE, {"order_ids": padded(set(order_ids))})
+    rows = session.scalars(THESE, {"order_ids": list(order_ids)})
     found = {payment.order_id: payment for payment in rows}
     return [found.get(order_id) or Refused("NOT_FOUND", NO_ORDER, 404) for order_id in order_ids]
 

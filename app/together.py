@@ -2,7 +2,7 @@
 the disk cost many hardly more than one."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -83,12 +83,6 @@ class Together(Generic[Wish]):
                 task.add_done_callback(self._alone.discard)
             else:
                 _give(waiting.answer, answer)
-
-
-def padded(values: Iterable[Any]) -> list[Any]:
-    """As many as a power of two, the last one again and again: a statement of few lengths is prepared once."""
-    listed = list(values)
-    return listed + listed[-1:] * ((1 << (len(listed) - 1).bit_length()) - len(listed))
 
 
 def _give(waits: "asyncio.Future[Any]", answer: Any) -> None:

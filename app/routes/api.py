@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import bindparam
 from sqlalchemy.orm import Session
-from sqlmodel import col, select
+from sqlmodel import select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app import auth, orders, payments, refunds
 from app import openapi as description
+from app.db import among
 from app.filters import Filter
 from app.forms import Form, WrongFields
 from app.gateways import Redirect, RefundAccount
@@ -41,7 +41,6 @@ from app.schemas import (
 )
 from app.search import search
 from app.till import NO_ORDER, Refused, Till, look_up
-from app.together import padded
 
 FormT = TypeVar("FormT", bound=Form)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -142,12 +141,12 @@ async def _visible(request: Request, order_id: str) -> Payment:
     return payment
 
 
-_BOUGHT = select(Purchase, Prompt.body).join(Prompt).where(col(Purchase.payment_id).in_(bindparam("payment_ids")))
+_BOUGHT = select(Purchase, Prompt.body).join(Prompt).where(among(Purchase.payment_id, "payment_ids"))
 
 
 def _bought(session: Session, payment_ids: Sequence[int | None]) -> Sequence[Any]:
     """By what each of these was opened, and what it opens."""
-    rows = session.execute(_BOUGHT, {"payment_ids": padded(set(payment_ids))})
+    rows = session.execute(_BOUGHT, {"payment_ids": list(payment_ids)})
     found: dict[int | None, Any] = {row[0].payment_id: row for row in rows}
     return [found.get(payment_id) for payment_id in payment_ids]
 
