@@ -162,5 +162,6 @@ def _unlock(folder: Folder) -> None:
     if folder.purchase:
         folder.purchase.revoked_at = None
     else:
-        folder.add(Purchase(user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id))
+        ours = {"user_id": payment.user_id, "prompt_id": payment.prompt_id, "payment_id": payment.id}
+        folder.add(Purchase(**ours, created_at=now()))
     folder.opened = True

@@ -52,7 +52,10 @@ class Together(Generic[Wish]):
             await asyncio.wait(busy)
 
     async def _go_on(self) -> None:
-        while some := self._next():
+        while True:
+            await asyncio.sleep(0)  # whoever has something to ask at this very moment comes along
+            if not (some := self._next()):
+                return
             await self._transact(some)
 
     def _next(self) -> list[Waiting[Wish]]:
