@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
-from app import daily
+from app import daily, terms
 from app.clock import now
 from app.db import among
 from app.folder import write_down
@@ -22,6 +24,7 @@ CONSENT = (
 CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 OWNED = "이미 보유한 프롬프트입니다."
 
+_INSERT = insert(Payment).returning(Payment)
 _PROMPTS = select(Prompt).where(among(Prompt.id, "prompt_ids"))
 _OWNED = select(Purchase.user_id, Purchase.prompt_id).where(
     among(Purchase.user_id, "user_ids"),
@@ -60,8 +63,8 @@ class Wanted:
     gateway: str
     check_at: datetime
 
-    def payment(self, prompt: Prompt | None, owned: bool) -> Payment:
-        """Raises Refused."""
+    def facts(self, prompt: Prompt | None, owned: bool) -> dict[str, Any]:
+        """Of the payment that begins. Raises Refused."""
         user, order = self.user, self.order
         assert user.id is not None, "only people with an account buy"
         if prompt is None or prompt.id is None:
@@ -71,41 +74,47 @@ class Wanted:
         amount = prompt.price_for(user)
         if order.amount not in (None, amount):
             raise Refused("AMOUNT_MISMATCH", f"가격이 ₩{amount:,}입니다. 금액을 확인하고 다시 눌러 주세요.", 400)
-        return Payment(  # with what has a default_factory, too: SQLModel looks long at each of those
-            order_id=new_order_id(),
-            created_at=now(),
-            user_id=user.id,
-            prompt_id=prompt.id,
-            gateway=self.gateway,
-            payment_method=order.payment_method,
-            amount=amount,
-            list_price=prompt.price,
-            buyer_name=order.buyer_name,
-            buyer_email=user.email,
-            buyer_phone=order.buyer_phone,
-            item_name=prompt.title,
-            consent_digest=CONSENT_DIGEST,
-            consented_at=now(),
-            next_check_at=self.check_at,
-        )
+        return {
+            "order_id": new_order_id(),
+            "user_id": user.id,
+            "prompt_id": prompt.id,
+            "gateway": self.gateway,
+            "payment_method": order.payment_method,
+            "amount": amount,
+            "list_price": prompt.price,
+            "buyer_name": order.buyer_name,
+            "buyer_email": user.email,
+            "buyer_phone": order.buyer_phone,
+            "item_name": prompt.title,
+            "consent_digest": CONSENT_DIGEST,
+            "consented_at": now(),
+            "next_check_at": self.check_at,
+        }
 
 
 def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Refused]:
     """For everybody who orders at this moment (app.together)."""
     prompts, owned = _on_offer(session, wishes)
-    begun: list[Payment | Refused] = []
+    asked: list[dict[str, Any] | Refused] = []
     for wish in wishes:
         prompt_id = wish.order.prompt_id
         try:
-            begun.append(wish.payment(prompts.get(prompt_id), (wish.user.id, prompt_id) in owned))
+            asked.append(wish.facts(prompts.get(prompt_id), (wish.user.id, prompt_id) in owned))
         except Refused as no:
-            begun.append(no)
-    payments = [payment for payment in begun if isinstance(payment, Payment)]
-    session.add_all(payments)
-    session.flush()
+            asked.append(no)
+    begun = _begin(session, [facts for facts in asked if not isinstance(facts, Refused)])
+    return [facts if isinstance(facts, Refused) else begun[facts["order_id"]] for facts in asked]
+
+
+def _begin(session: Session, rows: list[dict[str, Any]]) -> dict[str, Payment]:
+    """The payments by their order ids, in one statement: made as entities first they would be a third of what an order costs."""
+    if not rows:
+        return {}
+    payments = session.scalars(_INSERT, rows).all()
+    terms.keep(session, payments)
     write_down(session, [payment.tell("created", "buyer", before=Status.PENDING) for payment in payments])
     daily.add_up(session)
-    return begun
+    return {payment.order_id: payment for payment in payments}
 
 
 def _on_offer(session: Session, wishes: Sequence[Wanted]) -> tuple[dict[int | None, Prompt], set[tuple[int, int]]]:

@@ -162,6 +162,9 @@ def _unlock(folder: Folder) -> None:
     if folder.purchase:
         folder.purchase.revoked_at = None
     else:
-        ours = {"user_id": payment.user_id, "prompt_id": payment.prompt_id, "payment_id": payment.id}
-        folder.add(Purchase(**ours, created_at=now()))
+        folder.add(
+            Purchase(  # with its time: SQLModel looks long at what has a default_factory
+                user_id=payment.user_id, prompt_id=payment.prompt_id, payment_id=payment.id, created_at=now()
+            )
+        )
     folder.opened = True

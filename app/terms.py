@@ -135,14 +135,15 @@ _KEEP_SPELLING = text(
 
 
 @event.listens_for(Session, "after_flush")
-def _keep(session: Session, _context: Any) -> None:
-    found_by = [
-        (payment.id, (payment.buyer_name, payment.buyer_email, payment.buyer_phone))
-        for payment in session.new
-        if isinstance(payment, Payment)
-    ]
-    if not found_by:
+def _flushed(session: Session, _context: Any) -> None:
+    keep(session, [payment for payment in session.new if isinstance(payment, Payment)])
+
+
+def keep(session: Session, payments: Sequence[Payment]) -> None:
+    """What new payments are found by; for those that are flushed it happens by itself."""
+    if not payments:
         return
+    found_by = [(it.id, (it.buyer_name, it.buyer_email, it.buyer_phone)) for it in payments]
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         connection.execute(_KEEP_PIECES, [{"id": row_id, "terms": pieces(*owner)} for row_id, owner in found_by])
