@@ -148,7 +148,10 @@ def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
 
 
 # Statements are built once: to build one costs more than to ask it.
-_LOCKED, _FREE = THESE.with_for_update(), THESE.with_for_update(skip_locked=True)
+# Locked against whoever changes the payment (FOR NO KEY UPDATE), and not against whoever writes about it: a row that
+# points to it, such as what a PG has said, takes a lock of its own.
+_LOCKED = THESE.with_for_update(key_share=True)
+_FREE = THESE.with_for_update(key_share=True, skip_locked=True)
 _REFUNDS = select(Refund).where(among(Refund.payment_id, "payment_ids"))
 _UNREAD = select(Webhook).where(among(Webhook.payment_id, "payment_ids"), col(Webhook.handled_at).is_(None))
 
@@ -161,7 +164,7 @@ _AWAITED = (
     select(Payment)
     .where(among(Payment.user_id, "user_ids"), among(Payment.prompt_id, "prompt_ids"))
     .where(col(Payment.status) == Status.WAITING)
-    .with_for_update(skip_locked=True)
+    .with_for_update(key_share=True, skip_locked=True)
 )
 
 

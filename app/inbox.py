@@ -26,7 +26,7 @@ _SAME = select(Webhook).where(col(Webhook.gateway) == bindparam("gateway"), col(
 _TOLD_OF = (
     select(Payment)
     .where(col(Payment.order_id) == bindparam("order_id"), col(Payment.gateway) == bindparam("gateway"))
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 
 

@@ -107,7 +107,7 @@ def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Ref
 
 
 def _begin(session: Session, rows: list[dict[str, Any]]) -> dict[str, Payment]:
-    """The payments by their order ids, in one statement: made as entities first they would be a third of what an order costs."""
+    """The payments by their order ids. One statement: to make them as entities first is a third of an order's cost."""
     if not rows:
         return {}
     payments = session.scalars(_INSERT, rows).all()

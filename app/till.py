@@ -72,7 +72,7 @@ class Till:
 
 # Statements are built once: to build one costs more than to ask it.
 _FOUND = select(Payment).where(col(Payment.order_id) == bindparam("order_id"))
-_LOCKED = _FOUND.with_for_update()
+_LOCKED = _FOUND.with_for_update(key_share=True)  # see app.folder
 THESE = select(Payment).where(among(Payment.order_id, "order_ids"))
 _OWNED = select(Purchase).where(
     col(Purchase.user_id) == bindparam("user_id"),

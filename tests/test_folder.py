@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.clock import now
+from app.exchanges import Exchange
 from app.folder import _FREE, _LOCKED, Folder, change
 from app.models import Status
 from app.till import Refused, find
@@ -142,9 +143,26 @@ def test_who_is_locked_by_somebody_is_waited_for_by_nobody_else(
     assert house.run(story_of_a_lock) == [held, *free]
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_writes_about_a_payment_keeps_nobody_from_changing_it(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    """What was said to a PG is written down beside the till, for hundreds of payments at once."""
+    order_id = cashier.order(buyer).order_id
+    remark = Exchange(payment_id=house.payment(order_id).id or 0, verb="find", asked="GET /", at=now(), milliseconds=1)
+
+    async def story_of_a_remark() -> str:
+        async with house.till.db.write() as session:
+            session.add(remark)
+            await session.flush()
+            return await asyncio.wait_for(change(house.till, order_id, lambda its: its.payment.order_id), 5)
+
+    assert house.run(story_of_a_remark) == order_id
+
+
 def test_only_who_is_alone_waits_for_a_lock() -> None:
     """SQLite has none; what PostgreSQL is asked is read from the statements."""
     kind: Any = postgresql.dialect
     waits, goes_on = (str(query.compile(dialect=kind())) for query in (_LOCKED, _FREE))
-    assert waits.endswith("FOR UPDATE")
-    assert goes_on.endswith("FOR UPDATE SKIP LOCKED")
+    assert waits.endswith("FOR NO KEY UPDATE")
+    assert goes_on.endswith("FOR NO KEY UPDATE SKIP LOCKED")
