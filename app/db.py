@@ -1,6 +1,7 @@
 """The engine, and the places where SQLite and PostgreSQL differ."""
 
 import asyncio
+import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
@@ -142,6 +143,7 @@ class Database:
             self._writer = self._sqlite(pool_size=1).execution_options(sqlite_write=True)
         else:
             self._writer = create_async_engine(self.url, pool_size=10, max_overflow=10)
+            event.listen(self._writer.sync_engine, "connect", _give_up_a_dead_line)
             event.listen(self._writer.sync_engine, "checkin", _rests)
             event.listen(self._writer.sync_engine, "checkout", _ask_whether_it_lives)
             # The same pool; a question on its own needs no BEGIN before and no ROLLBACK after it.
@@ -227,6 +229,21 @@ class Database:
         # What was given up in the middle of a question is dropped by SQLAlchemy, and nobody waits for its thread.
         ending = [connection._thread for connection in self._connections if not connection._running]
         await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in ending))
+
+
+DEAD = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_USER_TIMEOUT": 20_000}  # s, s, ms; where the system has them
+
+
+def _give_up_a_dead_line(connection: Any, _record: object) -> None:
+    """After 20 s in which nothing of ours arrives at the server, not after the system's quarter of an hour: a worker's
+    people wait for one transaction."""
+    line = connection.driver_connection._transport.get_extra_info("socket")
+    if line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in DEAD.items():
+        if hasattr(socket, name):
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 RESTED = 1.0  # seconds without use after which a connection is asked whether it lives: the server may have restarted

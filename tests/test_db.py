@@ -1,6 +1,7 @@
 """How a database is asked: SQLite in one trip a question, and PostgreSQL over connections that live."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -152,3 +153,15 @@ def test_connections_that_died_while_nobody_used_them_are_replaced(database_url:
         return before & after
 
     assert asyncio.run(tell()) == set()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_line_to_postgresql_that_is_dead_is_given_up_soon(database_url: str) -> None:
+    db = Database(database_url)
+    async with db.read() as session:
+        raw: Any = await (await session.connection()).get_raw_connection()
+        line = raw.driver_connection._transport.get_extra_info("socket")
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000  # milliseconds
+    await db.close()
