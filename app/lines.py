@@ -134,6 +134,8 @@ class Lines(httpx.AsyncBaseTransport):
             if line.open:
                 line.used_at = time.monotonic()
                 free.append(line)
+            else:
+                line.close()  # also when the PG, who said that it was the last answer, does not
             return response
 
     async def _open(self, url: httpx.URL, seconds: float | None) -> Line:
