@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 POLL = 0.25  # seconds between two looks at the log: one small indexed query a process, however many watch
 POLL_BESIDE_BELL = 2.0  # the same when other workers ring: then it is only there for what they forget
-GAP = 0.05  # seconds between two looks, however much is written; with many viewers more: each look is a write to each
+GAP = 0.05  # seconds between two looks, however much is written; with many viewers more, for each was written to
 LISTEN_AGAIN = 5.0  # seconds after which a lost ear is put back
 # PostgreSQL hands ids out before commit, so event 8 may become visible after 9: look back as far as this.
 OVERLAP = 200  # events
@@ -175,16 +175,17 @@ class Live:
         beat = loop.time()
         while not self.closed:
             self.wake.clear()
+            told = False
             try:
                 await self._tell_others()
-                await self._look()
+                told = await self._look()
             except Exception:
                 log.exception("실시간 목록: 이벤트를 읽지 못했습니다")
             if loop.time() - beat > HEARTBEAT:
                 beat = loop.time()
                 for viewer in self.viewers:
                     viewer.push(b": .\n\n")
-            await asyncio.sleep(min(POLL, GAP + len(self.viewers) / 1000))
+            await asyncio.sleep(min(POLL, GAP + len(self.viewers) / 1000) if told else GAP)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), POLL_BESIDE_BELL if self.listening else POLL)
 
@@ -211,19 +212,21 @@ class Live:
         for viewer in self.viewers:
             viewer.end()
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Was there anything to tell?"""
         if not self.viewers:
-            return
+            return False
         async with self.db.read() as session:
             events = [event for event in await self._events(session, self.cursor) if event.id not in self.told]
             news = await _draw(session, events)
         if not news:
-            return
+            return False
         self.told.extend(item.event_id for item in news)
         self.cursor = max(self.cursor, *self.told)
         batch = Batch(news, self.cursor)
         for viewer in self.viewers:
             viewer.hear(batch)
+        return True
 
     async def welcome(self, viewer: Viewer) -> None:
         """The first viewer makes us look again, from here on: while nobody watched, nothing was read."""
