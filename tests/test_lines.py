@@ -156,14 +156,20 @@ async def test_an_answer_is_handed_on_as_it_was_sent() -> None:
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+APACHE = OK.replace(b"\r\nc", b"\r\nupgrade: h2,h2c\r\nconnection: upgrade, keep-alive\r\nc", 1)
 
 
 @pytest.mark.parametrize(
     "words",
-    [[OK[:7], OK[7:30], OK[30:]], [CHUNKED, b"1\r\n{\r\n", b"1\r\n}\r\n0\r\n\r\n"], [b"HTTP/1.1 103 Soon\r\n\r\n", OK]],
-    ids=["in pieces", "in chunks", "after a word that it comes"],
+    [
+        [OK[:7], OK[7:30], OK[30:]],
+        [CHUNKED, b"1\r\n{\r\n", b"1\r\n}\r\n0\r\n\r\n"],
+        [b"HTTP/1.1 103 Soon\r\n\r\n", OK],
+        [APACHE],
+    ],
+    ids=["in pieces", "in chunks", "after a word that it comes", "with an offer to speak otherwise"],
 )
-async def test_an_answer_may_come_in_parts(words: list[bytes]) -> None:
+async def test_an_answer_may_come_in_many_ways(words: list[bytes]) -> None:
     async with pg(says(*words)) as (url, came), client() as ours:
         assert (await ours.get(url)).json() == {}
         await ours.get(url)
