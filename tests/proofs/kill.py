@@ -113,7 +113,8 @@ class Trial:
             self.ended.abort()
             raise
         finally:
-            self.stop()
+            if self.server:
+                stop(self.server)
 
     def play(self) -> None:
         with database(self.engine) as url, sandbox() as pg, tempfile.TemporaryFile() as self.log:
@@ -126,8 +127,9 @@ class Trial:
             pg.http.put("/_settings", json=told | {"portone_webhook_secrets": SECRET}).raise_for_status()
             self.load = Load(self.shop, pg.url, random.Random(f"{self.seed} {self.engine}"))
             asyncio.run(people(url, self.buyers))
-            asyncio.run(self.storm(self.load))
-            self.stop()
+            server = asyncio.run(self.storm(self.load))
+            server.terminate()
+            server.wait(30)
             self.ended.wait()
             self.settle(url, pg, self.load)
             self.log.seek(0)
@@ -135,9 +137,9 @@ class Trial:
             self.kept["tracebacks"] = len(found)
             self.tracebacks = sorted(set(found))
 
-    async def storm(self, load: Load) -> None:
-        """Traffic without a pause, and a server that dies in it at random moments."""
-        await asyncio.to_thread(self.start)
+    async def storm(self, load: Load) -> subprocess.Popen[bytes]:
+        """Traffic without a pause, and a server that dies in it at random moments; answers the one that is left."""
+        server = await asyncio.to_thread(self.start)
         crowd = asyncio.create_task(load.run(self.buyers, ADMINS))
         end = time.monotonic() + self.seconds
         kills = 0
@@ -145,14 +147,16 @@ class Trial:
             await self.serve_for_a_while(load)
             if crowd.done() or self.ended.broken:
                 break  # and raises below
-            await asyncio.to_thread(self.kill)
+            server.kill()
+            await asyncio.to_thread(server.wait)
             kills += 1
-            await asyncio.to_thread(self.start)
+            server = await asyncio.to_thread(self.start)
             if kills % 20 == 0:
                 self.say(f"{self.engine}: {kills} kills, {load.counts['requests']} requests")
         await asyncio.sleep(1)
         load.over = True
         await crowd
+        return server
 
     @staticmethod
     async def serve_for_a_while(load: Load) -> None:
@@ -162,18 +166,10 @@ class Trial:
             if load.counts["answered"] >= enough:
                 break
 
-    def start(self) -> None:
+    def start(self) -> subprocess.Popen[bytes]:
         self.server = subprocess.Popen(self.command, cwd=ROOT, env=self.env, stdout=self.log, stderr=self.log)
         self.ready.append(wait_until_up(f"{self.shop}/readyz", self.server))
-
-    def stop(self) -> None:
-        if self.server:
-            stop(self.server)
-
-    def kill(self) -> None:
-        assert self.server
-        self.server.kill()
-        self.server.wait()
+        return self.server
 
     def settle(self, url: str, pg: Sandbox, load: Load) -> None:
         """Days later: what nobody paid for is forgotten by the PGs, and everything must come to rest."""
