@@ -1,7 +1,7 @@
 """The way to the PGs: warm connections, each for one call at a time.
 
-httpx builds the requests and reads the answers; this is its transport. Its own knows every kind of HTTP, and costs half
-as much as all else that is done to take a payment: a PG is asked in HTTP/1.1, and a few kilobytes come back.
+httpx builds the requests and reads the answers; this is its transport. Its own knows every kind of HTTP, and costs a
+quarter of all that is done to take a payment: a PG is asked in HTTP/1.1, and a few kilobytes come back.
 """
 
 import asyncio
