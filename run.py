@@ -6,7 +6,7 @@ python3 run.py test [...]   every test; what follows goes to pytest
 python3 run.py check        lint, format, types
 python3 run.py proofs [...] every proof about money, or those named, long; writes docs/proofs.md
 python3 run.py mutants [...] is every line of the money core held by a test? writes docs/mutants.md
-python3 run.py bench [...]  how long things take, beside others; writes docs/benchmarks.md (--rows N)
+python3 run.py bench [...]  how long things take, beside others; writes docs/benchmarks.md (--rows N, --to FILE)
 python3 run.py lock [...]   write requirements*.txt anew (--upgrade: with newer versions)
 """
 

@@ -102,9 +102,10 @@ def create_token(settings: Settings, words: argparse.Namespace) -> None:
 
 def reconcile(settings: Settings, words: argparse.Namespace) -> None:
     """One pass over what is unsettled; with days, the PG's book against ours. Exit code 1 when they differ."""
-    days = (words.from_, words.to)
-    found = asyncio.run(_sweep(settings, *days) if all(days) else _reconcile(settings))
-    if found:
+    first, last = words.from_, words.to
+    if (first is None) != (last is None) or (first and last < first):
+        raise Misconfigured("--from과 --to를 함께, 앞선 날부터 적어 주세요.")
+    if asyncio.run(_sweep(settings, first, last) if first else _reconcile(settings)):
         sys.exit(1)
 
 

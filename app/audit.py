@@ -10,9 +10,19 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.daily import miscounted
-from app.models import MOVES, UNSETTLED, Event, Payment, Purchase, Refund, RefundStatus, Status
+from app.models import (
+    MOVES,
+    OPEN_REFUND,
+    UNSETTLED,
+    Event,
+    Payment,
+    Purchase,
+    Refund,
+    RefundStatus,
+    Status,
+)
 
-HELD = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT, RefundStatus.DONE)
+HELD = (*OPEN_REFUND, RefundStatus.DONE)
 """Refunds whose amount is reserved or gone."""
 SHOWN = 20  # rows a rule names; a broken rule breaks often
 
@@ -38,9 +48,7 @@ def rules() -> dict[str, SelectOfScalar[str]]:
     order = select(Payment.order_id)
     held, done = _sum(HELD), _sum((RefundStatus.DONE,))
     live = exists().where(col(Purchase.payment_id) == Payment.id, col(Purchase.revoked_at).is_(None))
-    open_refund = exists().where(
-        col(Refund.payment_id) == Payment.id, col(Refund.status).in_((RefundStatus.REQUESTED, RefundStatus.IN_DOUBT))
-    )
+    open_refund = exists().where(col(Refund.payment_id) == Payment.id, col(Refund.status).in_(OPEN_REFUND))
     settled_well = col(Payment.status).in_((Status.COMPLETED, Status.REFUNDED))
     return {
         "환불 합계가 예약된 금액과 같다": order.where(held != col(Payment.refunded_amount)),

@@ -26,6 +26,7 @@ from starlette.responses import RedirectResponse, Response
 from app.config import Misconfigured, Settings
 from app.db import Database, among
 from app.models import ApiToken, User
+from app.render import wants_fragment
 from app.roles import Permission
 from app.till import Till
 
@@ -238,13 +239,12 @@ def permission_required(permission: Permission) -> Callable[[Endpoint], Endpoint
 def to_login(request: Request) -> Response:
     """A page goes to the login form; a fragment cannot follow, so htmx is told to leave the page."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    fragment = request.headers.get("hx-request-type") == "partial"
-    if fragment:
+    if wants_fragment(request):
         here = _path_of(request.headers.get("hx-current-url", "/"))
     elif request.method != "GET":
         here = _path_of(request.headers.get("referer", "/"))
     login = f"{request.url_for('login').path}?next={quote(here)}"
-    if fragment:
+    if wants_fragment(request):
         return Response(status_code=401, headers={"HX-Redirect": login})
     return RedirectResponse(login, 303)
 

@@ -19,7 +19,12 @@ from app import refunds
 from app.clock import now
 from app.desk import BulkJob, BulkRow
 from app.gateways import InDoubt
-from app.models import Payment, Refund, RefundStatus, Status
+from app.models import (
+    OPEN_REFUND,
+    Payment,
+    Refund,
+    Status,
+)
 from app.till import Refused, Till
 
 log = logging.getLogger(__name__)
@@ -31,7 +36,6 @@ AT_ONCE = 4  # refunds that are out to the PGs at one time
 PAUSE = 1.0  # seconds between two looks for a job
 LEASE = timedelta(seconds=30)
 """How long a worker is taken to be at it. Should two be at it, each row is still one refund."""
-OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 FAILED = ("failed", "refused")
 
 
@@ -109,7 +113,7 @@ async def _rows(till: Till, order_ids: Sequence[str]) -> list[dict[str, Any]]:
     async with till.db.read() as session:
         payments = (await session.exec(select(Payment).where(col(Payment.order_id).in_(order_ids)))).all()
         ids = [payment.id for payment in payments]
-        open_ = select(Refund.payment_id).where(col(Refund.payment_id).in_(ids), col(Refund.status).in_(OPEN))
+        open_ = select(Refund.payment_id).where(col(Refund.payment_id).in_(ids), col(Refund.status).in_(OPEN_REFUND))
         busy = set((await session.exec(open_)).all())
     return [
         {"payment_id": it.id, "amount": it.remaining, "tries": 0, "excluded": _why_not(till, it, it.id in busy)}

@@ -12,15 +12,15 @@ class Circuit:
     """One PG as this process knows it: every worker finds out by itself, which costs it three buyers' patience."""
 
     silences: int = 0
-    closed_at: float = 0.0  # seconds of the monotonic clock
+    closes_at: float = 0.0  # seconds of the monotonic clock
 
     @property
     def open(self) -> bool:
-        return self.silences >= SILENCES and time.monotonic() < self.closed_at
+        return self.silences >= SILENCES and time.monotonic() < self.closes_at
 
     def silent(self) -> None:
         self.silences += 1
-        self.closed_at = time.monotonic() + PAUSE
+        self.closes_at = time.monotonic() + PAUSE
 
     def answered(self) -> None:
         self.silences = 0

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,6 @@ from starlette.datastructures import Secret
 
 ROOT = Path(__file__).parent.parent
 log = logging.getLogger(__name__)
-WEAK_KEYS = {"secret", "changeme", "change-me", "password", "development"}
 
 
 class Misconfigured(Exception):
@@ -86,22 +85,14 @@ class Settings:
         if not self.production:
             return
         key = str(self.secret_key)
-        if len(key) < 32 or len(set(key)) < 10 or key.lower() in WEAK_KEYS:
+        if len(key) < 32 or len(set(key)) < 10:
             raise Misconfigured(
                 "SECRET_KEY가 없거나 약합니다. 32자 이상의 무작위 값을 넣어 주세요: "
                 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
-        for name, url in (
-            ("TOSS_API_URL", self.toss_api_url),
-            ("TOSS_SDK_URL", self.toss_sdk_url),
-            ("KAKAOPAY_API_URL", self.kakaopay_api_url),
-            ("PORTONE_API_URL", self.portone_api_url),
-            ("PORTONE_SDK_URL", self.portone_sdk_url),
-            ("PORTONE_V1_API_URL", self.portone_v1_api_url),
-            ("PORTONE_V1_SDK_URL", self.portone_v1_sdk_url),
-        ):
-            if urlsplit(url).scheme != "https":
-                raise Misconfigured(f"{name}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
+        for name in (it.name for it in fields(self) if it.name.endswith(("_api_url", "_sdk_url"))):
+            if urlsplit(getattr(self, name)).scheme != "https":
+                raise Misconfigured(f"{name.upper()}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
         if urlsplit(self.base_url).scheme != "https":
             log.warning("BASE_URL이 https로 시작하는 공개 주소가 아닙니다. 구매자가 결제사에서 돌아오지 못합니다.")
 

@@ -69,11 +69,11 @@ class File(Protocol):
 
 
 class Csv:
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[str] = COLUMNS) -> None:
         self.text = io.StringIO(BOM)
         self.text.seek(0, io.SEEK_END)
         self.writer = csv.writer(self.text)
-        self.writer.writerow(COLUMNS)
+        self.writer.writerow(columns)
 
     def add(self, rows: Sequence[Sequence[str | int]]) -> bytes:
         self.writer.writerows([_harmless(cell) for cell in row] for row in rows)

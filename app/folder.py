@@ -18,12 +18,20 @@ from sqlmodel.sql.expression import SelectOfScalar
 from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.clock import now
 from app.db import among
-from app.models import CLOSED, Event, Payment, Purchase, Refund, RefundStatus, Status, Webhook
+from app.models import (
+    CLOSED,
+    OPEN_REFUND,
+    Event,
+    Payment,
+    Purchase,
+    Refund,
+    Status,
+    Webhook,
+)
 from app.till import LAST_LOOK, NO_ORDER, THESE, Refused, Till
 from app.together import ALONE
 
 Answer = TypeVar("Answer")
-OPEN = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 
 @dataclass
@@ -52,7 +60,7 @@ class Folder:
     @property
     def open_refund(self) -> Refund | None:
         """The one that waits for an answer: there are never two."""
-        return next((refund for refund in self.refunds if refund.status in OPEN), None)
+        return next((refund for refund in self.refunds if refund.status in OPEN_REFUND), None)
 
     def refund(self, refund_id: int | None) -> Refund:
         return next(entry for entry in self.refunds if entry.id == refund_id)

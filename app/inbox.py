@@ -89,7 +89,7 @@ def _says_nothing_new(payment: Payment, heard: Heard) -> bool:
 async def look(till: Till, order_id: str, actor: str = "webhook") -> None:
     """Ask the PG now, unless it was asked a moment ago or does not answer: then the reconciler will."""
     try:
-        if await settlement.lease(till, order_id):
+        if await settlement.lease(till, order_id, actor):
             await settlement.settle(till, order_id, actor)
         else:
             till.stir.set()  # within a breath of the last question: the reconciler must not sleep over it

@@ -8,7 +8,7 @@ import logging
 import signal
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -132,7 +132,7 @@ def _no_key() -> str:
 
 
 @contextlib.contextmanager
-def _before_shutdown(act: Callable[[], None]) -> Any:
+def _before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     """Call `act` when the server is told to stop, before it waits for open answers. uvicorn's own handler follows."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,7 +1,5 @@
 """What the house remembers: the tables, the states, and the moves allowed between them."""
 
-import secrets
-import string
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -11,6 +9,7 @@ from sqlalchemy import Enum as SqlEnum
 from sqlmodel import Field, SQLModel
 
 from app.clock import now
+from app.order_id import new_order_id
 from app.roles import ALLOWED, Role
 
 SQLModel.metadata.naming_convention = {
@@ -45,6 +44,7 @@ class RefundStatus(StrEnum):
 
 UNSETTLED = (Status.PENDING, Status.CONFIRMING, Status.WAITING, Status.IN_DOUBT)
 CLOSED = (Status.EXPIRED, Status.FAILED, Status.CANCELED)  # without money
+OPEN_REFUND = (RefundStatus.REQUESTED, RefundStatus.IN_DOUBT)
 
 # The whole life of a payment: what happens -> from where -> to where. Anything else is impossible, and our bug.
 MOVES: dict[str, dict[Status, Status]] = {
@@ -68,14 +68,10 @@ CHECK_AFTER = (5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600)
 RARELY = timedelta(hours=6)
 DEPOSIT_MARGIN = timedelta(minutes=5)  # for clocks that disagree, and a bank that is slow to tell the PG
 
-ORDER_ID_ALPHABET = string.ascii_letters + string.digits
 
-
-def new_order_id() -> str:
-    """24 letters and digits, 142 bits: unguessable, and legal as an order number at every PG."""
-    fair = 256 - 256 % len(ORDER_ID_ALPHABET)  # bytes from here on would make some letters likelier than others
-    letters = [ORDER_ID_ALPHABET[byte % len(ORDER_ID_ALPHABET)] for byte in secrets.token_bytes(48) if byte < fair]
-    return "".join(letters[:24]) if len(letters) >= 24 else new_order_id()
+def vat(amount: int) -> int:
+    """Whole won of VAT inside `amount`: an eleventh, half a won up (pg/kakaopay.md §4)."""
+    return (amount * 2 + 11) // 22
 
 
 def _only(condition: str) -> dict[str, Any]:
@@ -210,6 +206,11 @@ class Payment(SQLModel, table=True):
         return self.paid_amount - self.refunded_amount
 
     @property
+    def vat(self) -> int:
+        """Whole won of it inside `amount`."""
+        return vat(self.amount)
+
+    @property
     def refundable(self) -> bool:
         return self.status == Status.COMPLETED and self.remaining > 0
 
@@ -333,7 +334,7 @@ class Event(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     payment_id: int = Field(foreign_key="payment.id", index=True)
     kind: str
-    actor: str  # buyer, reconciler, webhook, or an admin's e-mail
+    actor: str  # buyer, webhook, reconciler, system, or an admin's e-mail
     before: Status = Field(sa_type=_words(Status))
     after: Status = Field(sa_type=_words(Status))
     amount: int | None = None  # whole won that moved, or of a refund

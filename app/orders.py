@@ -14,7 +14,8 @@ from app import daily, terms
 from app.clock import now
 from app.db import among
 from app.folder import write_down
-from app.models import Payment, Prompt, Purchase, Status, User, new_order_id
+from app.models import Payment, Prompt, Purchase, Status, User
+from app.order_id import new_order_id
 from app.till import Refused, Till
 
 CONSENT = (

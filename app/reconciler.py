@@ -81,7 +81,7 @@ class Round:
     async def _take_up(self, order_id: str) -> bool:
         """False: somebody else is asking, or it has come to rest."""
         try:
-            if not await lease(self.till, order_id, early=self.early):
+            if not await lease(self.till, order_id, "reconciler", early=self.early):
                 return False
             payment = await close_owned(self.till, await settle(self.till, order_id, "reconciler"))
             self.found.append(payment)

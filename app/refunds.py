@@ -7,9 +7,14 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import now
-from app.folder import OPEN, Folder, change
+from app.folder import Folder, change
 from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount
-from app.models import Payment, Refund, RefundStatus
+from app.models import (
+    OPEN_REFUND,
+    Payment,
+    Refund,
+    RefundStatus,
+)
 from app.seal import seal, unseal
 from app.till import Refused, Till, Wait, find
 
@@ -166,7 +171,7 @@ async def _close(
 ) -> tuple[Payment, Refund]:
     def close(folder: Folder) -> tuple[Payment, Refund]:
         ours = folder.refund(entry.id)
-        if ours.status in OPEN:  # else someone has heard the answer before us
+        if ours.status in OPEN_REFUND:  # else someone has heard the answer before us
             _closed(folder, ours, status, code, message, receipt, bound)
         return folder.payment, ours
 
@@ -193,7 +198,7 @@ def _closed(
     if entry.status == status:
         return
     entry.status, entry.failure_code, entry.failure_message = status, code, message
-    if status not in OPEN:
+    if status not in OPEN_REFUND:
         entry.account_sealed = None
     folder.add(payment.tell(f"refund_{status}", entry.requested_by, amount=entry.amount, note=code))
     if status == RefundStatus.FAILED:
@@ -235,7 +240,7 @@ async def _refunds(session: AsyncSession, payment: Payment) -> Sequence[Refund]:
 
 async def under_way(session: AsyncSession, payment: Payment) -> list[int | None]:
     """The ids of the refunds that wait for an answer: one, or none."""
-    return [entry.id for entry in await _refunds(session, payment) if entry.status in OPEN]
+    return [entry.id for entry in await _refunds(session, payment) if entry.status in OPEN_REFUND]
 
 
 async def _refund_answer(till: Till, order_id: str, entry: Refund) -> tuple[Payment, Refund]:
@@ -259,7 +264,7 @@ async def settle(
     """
     async with till.db.read() as session:
         ours = await _refunds(session, payment)
-    entries = [entry for entry in ours if entry.status in OPEN and entry.id in asked_for]
+    entries = [entry for entry in ours if entry.status in OPEN_REFUND and entry.id in asked_for]
     strange = unclaimed(ours, receipt)
     for entry in entries:
         found = next((given for given in strange if given.amount == entry.amount), None)
@@ -282,7 +287,7 @@ async def _owe_less(till: Till, payment: Payment, entry: Refund, left: int) -> P
 
     def owe_less(folder: Folder) -> Payment:
         ours = folder.refund(entry.id)
-        if ours.status in OPEN and left < ours.amount:
+        if ours.status in OPEN_REFUND and left < ours.amount:
             folder.payment.refunded_amount -= ours.amount - left
             ours.amount, ours.attempt = left, ours.attempt + 1  # another amount is another request
         return folder.payment

@@ -6,7 +6,14 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.forms import AccountForm, Form, Id, Phone, Text, Won
-from app.models import Payment, Purchase, Refund, RefundStatus, Status
+from app.models import (
+    Payment,
+    Purchase,
+    Refund,
+    RefundStatus,
+    Status,
+)
+from app.order_id import ORDER_ID
 from app.search import Listed
 
 
@@ -26,7 +33,7 @@ class PrepareBody(Form):
 
 
 class CompleteBody(Form):
-    order_id: Annotated[str, Field(pattern="^[A-Za-z0-9]{20,32}$")]
+    order_id: Annotated[str, Field(pattern=f"^{ORDER_ID}$")]
     pg_transaction_id: Annotated[Text, Field(min_length=1, max_length=200)]
     amount: int | None = Field(default=None, description="If sent, it must be ours; whole won.")
     payment_token: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(

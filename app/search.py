@@ -33,14 +33,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.conditions import A, P, R, conditions, is_sqlite, steer, steered
 from app.filters import Filter
 from app.models import Payment, RefundStatus, Status
-from app.terms import PIECES, holds, matches, spelled
+from app.terms import OWNERS, PIECES, holds, matches, spelled
 
 PAGE = 50
 LAST = "last"
 """The cursor of the last page."""
 LONGEST = "z" * 32  # follows every order number that begins alike
-
-OWNED = {"n": P.c.buyer_name, "m": P.c.buyer_email, "p": P.c.buyer_phone}
 
 
 class Listed(NamedTuple):
@@ -124,13 +122,8 @@ class Page:
     understood: str | None = None
     """What the search box took its text for."""
 
-    @property
-    def refunds(self) -> dict[int, RefundStatus]:
-        """How the last refund of each payment stands, by payment id."""
-        return {row.id: row.refund for row in self.payments if row.refund}
 
-
-async def search(session: AsyncSession, wanted: Filter, limit: int = PAGE) -> Page:
+async def search(session: AsyncSession, wanted: Filter, limit: int) -> Page:
     """One page. Raises ValueError for a cursor that no page of ours has given out."""
     sought = wanted.sought
     if sought and sought.id and (found := await _by_id(session, wanted, sought.id, limit)):
@@ -218,7 +211,7 @@ async def _fitting(session: AsyncSession, wanted: Filter, limit: int) -> Sequenc
     if not owners:
         return []
     if wanted.by_amount or conditions(wanted):
-        owned = or_(*(OWNED[kind].in_(values) for kind, values in owners.items()))
+        owned = or_(*(OWNERS[kind].in_(values) for kind, values in owners.items()))
         return await _planned_anew(session, page.where(owned))
     # From owners to their payments there is one way, whoever they are: this plan may be kept.
     return await _rows(session, _of_owners(tuple(owners), _Turn.of(wanted), limit), **owners)
@@ -266,7 +259,7 @@ def _of_owners(kinds: tuple[str, ...], turn: "_Turn", limit: int) -> Any:
     most: ColumnElement[int] = literal_column(str(limit))  # written out: for any limit it would be another plan
     for kind in kinds:
         each = func.unnest(bindparam(kind, type_=ARRAY(String))).table_valued("value").render_derived()
-        own = select(*turn.keys).where(OWNED[kind] == each.c.value, *turn.beyond())
+        own = select(*turn.keys).where(OWNERS[kind] == each.c.value, *turn.beyond())
         first = own.order_by(*turn.order()).limit(most).lateral()
         firsts.append(select(*first.c).select_from(each.join(first, true())))
     together = union(*firsts).subquery()

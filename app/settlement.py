@@ -1,6 +1,6 @@
 """The one way to the truth: ask the PG where a payment stands, and write what it says.
 
-The return page, the webhook, the buyer who looks again, the operator's repair and the reconciler all come through here.
+The webhook, the buyer who looks again, the operator's repair and the reconciler all come through here.
 """
 
 import logging
@@ -31,7 +31,7 @@ async def settle(till: Till, order_id: str, actor: str) -> Payment:
     return await refunds.settle(till, payment, receipt, asked_for, actor)
 
 
-async def lease(till: Till, order_id: str, *, early: bool = False) -> bool:
+async def lease(till: Till, order_id: str, actor: str, *, early: bool = False) -> bool:
     """One caller asks the PG about one payment at a time: when its time has come or, `early`, after a breath."""
 
     def take(folder: Folder) -> bool:
@@ -45,7 +45,7 @@ async def lease(till: Till, order_id: str, *, early: bool = False) -> bool:
         payment.awaiting_answer = True
         payment.check_later()
         if payment.status == Status.IN_DOUBT or payment.refunded_amount:
-            folder.add(payment.tell("checked", "reconciler"))
+            folder.add(payment.tell("checked", actor))
         return True
 
     return await change(till, order_id, take)
@@ -58,7 +58,7 @@ def breath_after(payment: Payment) -> datetime:
 
 async def reopen(till: Till, payment: Payment, actor: str) -> Payment:
     """Somebody looks at an unsettled payment: ask the PG now, unless it was asked a moment ago."""
-    if payment.unsettled and await lease(till, payment.order_id, early=_early(payment)):
+    if payment.unsettled and await lease(till, payment.order_id, actor, early=_early(payment)):
         try:
             return await settle(till, payment.order_id, actor)
         except InDoubt as silence:

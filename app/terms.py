@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import Session
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import Payment
@@ -45,7 +46,7 @@ SPELLING = Table(
     Column("value", String, primary_key=True),
     Column("terms", TSVECTOR),
 )
-OWNERS = {"n": Payment.buyer_name, "m": Payment.buyer_email, "p": Payment.buyer_phone}
+OWNERS = {"n": col(Payment.buyer_name), "m": col(Payment.buyer_email), "p": col(Payment.buyer_phone)}
 
 TAIL = 4  # digits by which a buyer on the phone is found
 FEW = 1000  # spellings; a part that more of them share is so common that the newest payments are full of it

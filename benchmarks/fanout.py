@@ -8,12 +8,12 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import cast
 
 import httpx
 
 from benchmarks.browsing import browsing
+from benchmarks.files import memory
 from benchmarks.servers import Server
 from benchmarks.timing import Timings, Visitor, run
 
@@ -137,9 +137,9 @@ def _leave(viewers: Sequence[Viewer]) -> None:
 async def _idle(server: Server, operator: Visitor, offers: Offers, count: int) -> Idle:
     _leave(await _join(server, operator, min(count, COMING)))  # what every kind of work needs once
     await asyncio.sleep(QUIET)
-    before, begun = _resident(server), time.perf_counter()
+    before, begun = memory(server.process.pid, "VmRSS"), time.perf_counter()
     viewers = await _join(server, operator, count)
-    joined, each = time.perf_counter() - begun - QUIET, (_resident(server) - before) / count
+    joined, each = time.perf_counter() - begun - QUIET, (memory(server.process.pid, "VmRSS") - before) / count
     reached = Timings()
     async with httpx.AsyncClient(base_url=server.url) as client:
         for offer in offers[:EVENTS]:
@@ -195,9 +195,3 @@ async def _prepare(client: httpx.AsyncClient, offer: tuple[str, int]) -> str:
     answer = await client.post("/api/payment/prepare", json=body, headers={"Authorization": f"Bearer {token}"})
     answer.raise_for_status()
     return str(json.loads(answer.content)["order_id"])
-
-
-def _resident(server: Server) -> int:
-    """KiB."""
-    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))

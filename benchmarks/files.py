@@ -59,18 +59,19 @@ class Memory:
     """How much a server grows from here on, at its peak: the kernel forgets the peak that was."""
 
     def __init__(self, server: Server) -> None:
-        self.processes = [Path(f"/proc/{pid}") for pid in server.pids]
-        for process in self.processes:
-            (process / "clear_refs").write_text("5")
+        self.pids = server.pids
+        for pid in self.pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
         self.before = self._kib("VmRSS")
 
     def grown(self) -> int:
         return max(0, self._kib("VmHWM") - self.before)
 
     def _kib(self, name: str) -> int:
-        return sum(_status(process, name) for process in self.processes)
+        return sum(memory(pid, name) for pid in self.pids)
 
 
-def _status(process: Path, name: str) -> int:
-    lines = (process / "status").read_text().splitlines()
+def memory(pid: int, name: str) -> int:
+    """KiB; a name of /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

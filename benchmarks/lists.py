@@ -99,7 +99,7 @@ def an_order(url: str) -> str:
 class Scene:
     name: str
     ours: str
-    django: str | None
+    django: str
 
 
 def scenes(order_id: str, rows: int) -> list[Scene]:
@@ -142,9 +142,7 @@ def operator_of_django(server: Server, site: str) -> Visitor:
 Ask = Callable[[Scene, int, Timings], None]
 
 
-def interleaved(
-    askers: dict[str, tuple[Ask, int]], wanted: list[Scene], rounds: int = 3
-) -> dict[str, dict[str, Timings]]:
+def interleaved(askers: dict[str, tuple[Ask, int]], wanted: list[Scene], rounds: int) -> dict[str, dict[str, Timings]]:
     """Every scene of everyone in turn, a few rounds; what warms up is not counted. The number is how often a round."""
     found = {name: {scene.name: Timings() for scene in wanted} for name in askers}
     for scene in wanted:

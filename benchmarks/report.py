@@ -3,6 +3,7 @@
 import os
 import platform
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,8 +31,8 @@ the slowest of them. Each goal says whether this run met it.
 PEERS = """\
 The peers (`benchmarks/peers/`) are small and honest: Django's admin over the very same table, as shipped, and without
 counts and with our index; the JSON design this product replaces, in Flask; and the same in FastAPI and SQLModel,
-asynchronous, as one would write it today. Neither has the care that payments need (no locks, no intent written before
-the PG is asked, no events, no audit). Commits are durable everywhere: `synchronous=FULL`, `fsync=on`."""
+asynchronous, as one would write it today. None of them has the care that payments need (no locks, no intent written
+before the PG is asked, no events, no audit). Commits are durable everywhere: `synchronous=FULL`, `fsync=on`."""
 LIVE = """\
 Viewers are connections of a small client; the time is from the press of the button (a request to begin a payment) until
 the viewer's connection has the new row. Two more are real browsers: one watches, and its time ends with the frame in
@@ -62,7 +63,7 @@ def _lines(
     measured: Mapping[str, Measured], rows: int, postgres: str, took: float, parts: Mapping[str, float]
 ) -> Iterator[str]:
     yield "# Benchmarks\n"
-    yield f"Written by `python3 run.py bench{'' if rows == 1_000_000 else f' --rows {rows}'}` in {took:.0f} s"
+    yield f"Written by `{' '.join(['python3 run.py bench', *sys.argv[1:]])}` in {took:.0f} s"
     yield f"({', '.join(f'{name} {seconds:.0f} s' for name, seconds in parts.items())}), "
     yield f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Do not edit; run it again.\n"
     load = os.getloadavg()

@@ -20,8 +20,8 @@ from benchmarks.timing import run as run_loop
 VERBS = ("prepare", "complete", "refund")
 AT_ONCE = 64
 DELAYS = (0.0, 0.05)  # seconds until the PG answers
-BURST = 256  # payments
-SLOW_BURST = 64  # for whoever serves one request at a time
+PAYMENTS = 256  # at most, in one burst
+FEW = 64  # for whoever serves one request at a time
 THREADS = ("--worker-class", "gthread", "--threads", str(AT_ONCE))
 BUYERS = 100  # each buys every one of the 24 prompts at most once
 
@@ -42,7 +42,7 @@ def measure(ground: Ground) -> Takings:
         run("benchmarks.peers.flask_json", BENCH_DATABASE=for_flask, BENCH_PG=pg.url)
         run("benchmarks.peers.fastapi_sqlmodel", BENCH_DATABASE=for_fastapi, BENCH_PG=pg.url)
         offers, operator = run_loop(open_shop(url)), run_loop(let_in(url))
-        tokens = [(f"token-{number % 400}", 1) for number in range(BURST)]
+        tokens = [(f"token-{number % 400}", 1) for number in range(PAYMENTS)]
         with (
             servers.ours(url, pg.url) as us,
             servers.flask(for_flask, pg.url) as plain,
@@ -55,10 +55,10 @@ def measure(ground: Ground) -> Takings:
             for turn, delay in enumerate(DELAYS):
                 httpx.post(f"{pg.url}/delay", content=str(delay)).raise_for_status()
                 for name, server, burst in (
-                    ("ours", us, offers[20 + turn * BURST :][:BURST]),
+                    ("ours", us, offers[20 + turn * PAYMENTS :][:PAYMENTS]),
                     ("FastAPI + SQLModel", fastapi, tokens),
                     ("Flask, threads", threaded, tokens),
-                    ("Flask, gunicorn's defaults", plain, tokens[:SLOW_BURST]),
+                    ("Flask, gunicorn's defaults", plain, tokens[:FEW]),
                 ):
                     measured = take(server, burst, operator if server is us else "")
                     for verb, timings in zip(VERBS, measured, strict=True):

@@ -92,7 +92,7 @@ def test_a_filter_that_makes_no_sense_is_told_and_kept(admin: Visitor) -> None:
 def test_pages_follow_a_cursor_that_new_payments_do_not_shift(
     buyer: Visitor, admin: Visitor, cashier: Cashier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.search.search.__defaults__", (2,))
+    monkeypatch.setattr("app.routes.admin.PAGE", 2)
     orders = [cashier.order(buyer).order_id for _ in range(5)][::-1]
     page = admin.get("/admin/payments").text
     assert listed(page) == orders[:2]

@@ -176,6 +176,15 @@ def test_a_refusal_ends_the_process_with_the_sentence(monkeypatch: pytest.Monkey
     assert "SECRET_KEY" in str(ended.value.code), "sys.exit prints it on stderr and ends with 1"
 
 
+@pytest.mark.parametrize(
+    "words", [["--from", "2026-01-01"], ["--to", "2026-01-01"], ["--from", "2026-01-02", "--to", "2026-01-01"]]
+)
+def test_reconcile_refuses_half_a_period_and_one_backwards(house: House, words: list[str]) -> None:
+    """A nightly job with a slip in it must not report that the books agree."""
+    with pytest.raises(Misconfigured, match="--from과 --to"):
+        act(house, "reconcile", *words)
+
+
 def test_reconcile_says_what_it_settled(house: House, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     buyer, cashier = house.visitor(story.BUYER), Cashier(sandbox)
     checkout = cashier.authenticate(buyer)

@@ -20,8 +20,8 @@ from app.models import (
     RefundStatus,
     Status,
     User,
-    new_order_id,
 )
+from app.order_id import new_order_id
 from tests import story
 from tests.conftest import House
 from tests.gateways.rows import payment, refund

@@ -26,7 +26,7 @@ from app.folder import _LOCKED, _take_out, _wake_others
 from app.migrate import migrate
 from app.models import Payment, RefundStatus, Status, User
 from app.orders import Order, Wanted, _on_offer
-from app.search import LAST, Listed, Page, search
+from app.search import LAST, PAGE, Listed, Page, search
 from app.till import find
 from tests import story
 from tests.conftest import Cashier, Checkout, House, Visitor
@@ -224,7 +224,7 @@ def test_pages_lead_both_ways_and_the_last_is_the_end(shop: str, query: dict[str
 def test_a_page_links_to_its_neighbours(
     buyer: Visitor, admin: Visitor, cashier: Cashier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.search.search.__defaults__", (2,))
+    monkeypatch.setattr("app.routes.admin.PAGE", 2)
     for _ in range(5):
         cashier.order(buyer)
     first = admin.get("/admin/payments").text
@@ -370,7 +370,7 @@ CONFLICT: list[dict[str, str]] = [
 async def plans(session: AsyncSession, query: dict[str, str], cursor: str) -> str:
     """How the database goes about every question of the list."""
     wanted = Filter.model_validate(query | {"cursor": cursor})
-    return await planned(session, lambda: search(session, wanted))
+    return await planned(session, lambda: search(session, wanted, PAGE))
 
 
 async def planned(

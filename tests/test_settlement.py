@@ -225,7 +225,7 @@ def test_nobody_asks_before_the_time_has_come_nor_about_what_is_at_rest(
     set_to(house, young.order_id, created_at=now() - timedelta(seconds=30))
     for checkout in (rested, young):
         before = house.payment(checkout.order_id)
-        assert house.run(settlement.lease, house.till, checkout.order_id) is False
+        assert house.run(settlement.lease, house.till, checkout.order_id, "reconciler") is False
         assert house.payment(checkout.order_id).checks == before.checks
 
 

@@ -128,9 +128,9 @@ def test_a_pg_that_keeps_its_book_shut_is_told_and_nothing_is_claimed(
 
 
 def test_many_movements_are_read_page_after_page(
-    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
+    monkeypatch.setattr("app.gateways.toss.PAGE", 2)
     checkout = cashier.buy(buyer)
     for _ in range(5):
         cashier.refund(admin, checkout, amount="1000")

@@ -359,7 +359,7 @@ def test_a_fragment_says_on_top_what_it_needs(name: str) -> None:
     needs = re.search(r"Needs:? ([^#]+)", comment[1])
     assert needs
     used = meta.find_undeclared_variables(parsed(name)) - environment.globals.keys()
-    assert used <= set(re.findall(r"\w+", comment[1]))
+    assert used <= set(re.findall(r"\w+", needs[1]))
 
 
 def test_a_redrawn_element_is_the_one_that_was_swapped() -> None:

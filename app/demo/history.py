@@ -20,7 +20,8 @@ from sqlmodel import SQLModel
 from app.auth import DEMO_EMAILS
 from app.demo.calendar import DAY, SECOND, UNTIL, Moment, Stamp, words
 from app.demo.people import People
-from app.models import MOVES, ORDER_ID_ALPHABET, Prompt, RefundStatus, Status, User
+from app.models import MOVES, Prompt, RefundStatus, Status, User
+from app.order_id import LETTERS
 from app.orders import CONSENT_DIGEST
 
 ADMIN_EMAIL = DEMO_EMAILS[1]
@@ -308,7 +309,7 @@ class History:
     def _letters(self, count: int) -> str:
         """Letters and digits by chance, made in bulk."""
         if self.read + count > len(self.letters):
-            letters = base64.b64encode(self.chance.randbytes(30_000), ORDER_ID_ALPHABET[:2].encode())
+            letters = base64.b64encode(self.chance.randbytes(30_000), LETTERS[:2].encode())
             self.letters, self.read = letters.decode(), 0
         self.read += count
         return self.letters[self.read - count : self.read]

@@ -291,7 +291,7 @@ async def call(
             said.status, said.headers = response.status_code, response.headers
             said.answer = response.json()
         except (ValueError, RecursionError) as error:
-            raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+            raise unreadable() from error
         except Exception as error:  # whatever broke on the way, the PG may have heard us
             raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
     return response.status_code, said.answer
@@ -304,8 +304,18 @@ def won(amount: Any) -> int:
     return int(amount)
 
 
-def glance(payment: Payment) -> float | None:
-    """Seconds for a lookup: short at first, for one that hangs holds up what waits for the PG to speak again."""
+WINDOW_CLOSED = "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다."
+SELLER_AT_FAULT = "판매자의 결제 설정에 문제가 있어 결제하지 못했습니다. 판매자에게 알려 주세요."
+NOT_APPROVED = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
+"""Of every PG: what a buyer is told of a code that says no more."""
+
+
+def unreadable() -> InDoubt:
+    return InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.")
+
+
+def lookup_seconds(payment: Payment) -> float | None:
+    """How long one may take: short at first, for one that hangs holds up what waits for the PG to speak again."""
     return 5.0 if payment.checks < 4 else None
 
 

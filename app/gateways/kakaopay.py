@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from app.clock import KST, now
 from app.config import Settings
 from app.gateways import (
+    NOT_APPROVED,
+    SELLER_AT_FAULT,
     Cancellation,
     Declined,
     Gateway,
@@ -23,10 +25,11 @@ from app.gateways import (
     Standing,
     Why,
     call,
-    glance,
+    lookup_seconds,
+    unreadable,
     won,
 )
-from app.models import Payment, Refund, Status
+from app.models import Payment, Refund, Status, vat
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +65,9 @@ SENTENCES = {
     "은행 점검 시간(23:30~00:35)입니다. 잠시 뒤 다시 하거나 카드로 결제해 주세요.": "BANK_FIRM_UNAVAILABLE",
     "카카오페이에서 다른 거래가 진행 중입니다. 잠시 뒤 다시 결제해 주세요.": "USER_LOCKED",
     "쓸 수 없는 카드입니다. 유효기간과 비밀번호를 확인하거나 다른 카드로 결제해 주세요.": "0004 0019 0026",
-    "판매자의 결제 설정에 문제가 있어 결제하지 못했습니다. 판매자에게 알려 주세요.": " ".join(CONFIGURATION),
+    SELLER_AT_FAULT: " ".join(CONFIGURATION),
 }
 SENTENCE_OF = {code: sentence for sentence, codes in SENTENCES.items() for code in codes.split()}
-OTHER = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
-UNREADABLE = "UNREADABLE", "카카오페이의 응답을 읽을 수 없습니다."
 
 
 class No(Exception):
@@ -109,7 +110,7 @@ class KakaoPay(Gateway):
             "quantity": 1,
             "total_amount": payment.amount,
             "tax_free_amount": 0,
-            "vat_amount": vat(payment.amount),
+            "vat_amount": payment.vat,
             "approval_url": return_url,
             "cancel_url": back + QUIT,
             "fail_url": back + FAIL,
@@ -123,7 +124,7 @@ class KakaoPay(Gateway):
             urls = str(answer["next_redirect_pc_url"]), str(answer["next_redirect_mobile_url"])
             return Redirect(*urls, transaction_id=str(answer["tid"]), until=now() + LIFE - MARGIN)
         except KeyError as error:
-            raise InDoubt(*UNREADABLE) from error
+            raise unreadable() from error
 
     def handed(self, query: Mapping[str, str]) -> Handed:
         """§3: `pg_token` on success; the other two addresses bring the code that we wrote into them."""
@@ -188,7 +189,7 @@ class KakaoPay(Gateway):
             given = Cancellation(answer["aid"], won(answer["approved_cancel_amount"]["total"]))
             alone = won(answer["canceled_amount"]["total"]) == given.amount
         except (KeyError, TypeError, ValueError) as error:
-            raise InDoubt(*UNREADABLE) from error
+            raise unreadable() from error
         return self._receipt(payment, answer, given) if alone else await self.find(payment, given)
 
     def _given_back_after_all(self, found: Receipt, left: int, no: No) -> Receipt:
@@ -209,7 +210,7 @@ class KakaoPay(Gateway):
         if not payment.pg_transaction_id:
             return None
         try:
-            return await self._ask("order", {"tid": payment.pg_transaction_id}, glance(payment))
+            return await self._ask("order", {"tid": payment.pg_transaction_id}, lookup_seconds(payment))
         except No as no:
             if no.code == "-721":
                 return None
@@ -220,7 +221,7 @@ class KakaoPay(Gateway):
         return None
 
     def sentence(self, code: str) -> str:
-        return SENTENCE_OF.get(code, OTHER)
+        return SENTENCE_OF.get(code, NOT_APPROVED)
 
     async def _ask(self, what: str, asked: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
         """Raises No for a 4xx, InDoubt for anything else that is not a 200."""
@@ -233,7 +234,7 @@ class KakaoPay(Gateway):
             json={"cid": self.settings.kakaopay_cid, **asked},
         )
         if not isinstance(answer, dict):
-            raise InDoubt(*UNREADABLE)
+            raise unreadable()
         if status == 200:
             return answer
         code, extras = answer.get("error_code"), answer.get("extras")
@@ -267,7 +268,7 @@ class KakaoPay(Gateway):
                 message=self.sentence(answer["status"]) if standing == "failed" else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InDoubt(*UNREADABLE) from error
+            raise unreadable() from error
 
     def _standing(self, payment: Payment, answer: dict[str, Any]) -> Standing:
         """§7, §11: KakaoPay has no word for "too late". A claimed payment is waited for longer: a bank may be late."""
@@ -307,8 +308,3 @@ def vat_still_in(order: dict[str, Any] | None) -> int | None:
 def user_of(payment: Payment) -> str:
     """§2: opaque, nothing personal."""
     return f"user-{payment.user_id}"
-
-
-def vat(amount: int) -> int:
-    """§4: whole won of VAT inside `amount`, half a won up."""
-    return (amount * 2 + 11) // 22

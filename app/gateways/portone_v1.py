@@ -15,7 +15,10 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from app.clock import now
 from app.config import Settings
 from app.gateways import (
+    NOT_APPROVED,
     RETURN,
+    SELLER_AT_FAULT,
+    WINDOW_CLOSED,
     Cancellation,
     Declined,
     Forged,
@@ -29,19 +32,24 @@ from app.gateways import (
     Standing,
     Window,
     call,
-    glance,
+    lookup_seconds,
+    unreadable,
     won,
 )
-from app.models import Payment, Refund
+from app.models import (
+    Payment,
+    Refund,
+)
+from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)
 
 EARLY = timedelta(minutes=2)  # a token is renewed this long before its end
 STANDING: dict[str, Standing] = {"ready": "open", "paid": "paid", "cancelled": "canceled", "failed": "failed"}
 
-CLOSED = "PAY_PROCESS_CANCELED"
+GIVEN_UP = "PAY_PROCESS_CANCELED"
 SENTENCES = {
-    CLOSED: "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다.",
+    GIVEN_UP: WINDOW_CLOSED,
     "PAYMENT_NOT_FOUND": "결제가 시작되지 않았습니다. 결제되지 않았으니 처음부터 다시 결제해 주세요.",
     "REJECT_CARD_PAYMENT": "카드 한도를 넘었거나 잔액이 부족합니다. 다른 카드나 결제수단으로 결제해 주세요.",
     "INVALID_STOPPED_CARD": "사용이 정지된 카드입니다. 다른 카드로 결제해 주세요.",
@@ -50,10 +58,9 @@ SENTENCES = {
     "SDK_NOT_LOADED": "결제창을 불러오지 못했습니다. 네트워크를 확인하고 다시 결제해 주세요.",
     **dict.fromkeys(
         ("UNAUTHORIZED", "NOT_PREPARED", "TEST_CHANNEL", "BadRequest", "ChannelNotFound", "NOT_INITIALIZED"),
-        "판매자의 결제 설정에 문제가 있어 결제하지 못했습니다. 판매자에게 알려 주세요.",
+        SELLER_AT_FAULT,
     ),
 }
-OTHER = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class PortOneV1(Gateway):
     hands = "imp_uid"
     charges_in_window = True
     keeps_book = False  # §13 lists payments by status, and says nothing of a time
-    canceled_codes = frozenset({CLOSED})
+    canceled_codes = frozenset({GIVEN_UP})
 
     token: dict[str, Any] = field(default_factory=dict, repr=False)
     """What getToken gave, and until when it is good."""
@@ -159,7 +166,7 @@ class PortOneV1(Gateway):
         """§13: since 2026-01-26 test payments are only there for those who ask for them."""
         params = {"include_sandbox": "false" if self.settings.production else "true"}
         try:
-            answer = await self._ask("GET", f"/payments{path}", params=params, seconds=glance(payment))
+            answer = await self._ask("GET", f"/payments{path}", params=params, seconds=lookup_seconds(payment))
         except Declined as no:
             if no.code == "PAYMENT_NOT_FOUND":
                 return Receipt(status="absent", order_id=payment.order_id)
@@ -174,10 +181,10 @@ class PortOneV1(Gateway):
             order_id = str(told.get("merchant_uid"))
         except (ValueError, RecursionError) as error:
             raise Forged("읽을 수 없는 웹훅") from error
-        return Heard(order_id) if re.fullmatch("[A-Za-z0-9]{20,32}", order_id) else None  # or nobody's order
+        return Heard(order_id) if re.fullmatch(ORDER_ID, order_id) else None  # or nobody's order
 
     def sentence(self, code: str) -> str:
-        return SENTENCES.get(code, OTHER)
+        return SENTENCES.get(code, NOT_APPROVED)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         """The envelope's response. A token that PortOne no longer takes is asked for anew, once."""
@@ -204,7 +211,7 @@ class PortOneV1(Gateway):
             life = timedelta(seconds=answer["expired_at"] - answer["now"])
             self.token.update(it=str(answer["access_token"]), until=asked_at + life - EARLY)
         except (KeyError, TypeError) as error:
-            raise _unreadable() from error
+            raise unreadable() from error
         return str(self.token["it"])
 
     def _receipt(self, answer: Any, payment: Payment) -> Receipt:
@@ -215,7 +222,7 @@ class PortOneV1(Gateway):
             given = sorted(answer.get("cancel_history") or (), key=_when)
             code = _code(answer.get("fail_reason"), None) if status == "failed" else None
             receipt = Receipt(
-                status="canceled" if code == CLOSED else status,
+                status="canceled" if code == GIVEN_UP else status,
                 order_id=answer["merchant_uid"],
                 transaction_id=answer["imp_uid"],
                 paid=won(answer["amount"]) if took else 0,
@@ -228,7 +235,7 @@ class PortOneV1(Gateway):
             test = answer["sandbox"] is True
             told_back = won(answer["cancel_amount"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _unreadable() from error
+            raise unreadable() from error
         if took and told_back != receipt.paid - receipt.left:
             raise InDoubt("CANCEL_HISTORY", "PG의 취소 내역과 취소 금액이 다릅니다.")
         if test and self.settings.production:
@@ -250,14 +257,10 @@ def _opened(status: int, answer: Any) -> Any:
     raise Declined("PAYMENT_NOT_FOUND" if status == 404 else "REFUSED", message)
 
 
-def _unreadable() -> InDoubt:
-    return InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.")
-
-
 def _code(message: str | None, said: str | None) -> str:
     """V1 has no list of codes: the PG's own stands in brackets, and who gave up is told in words (§4, §14)."""
     if message and re.search("PAY_PROCESS_CANCELED|결제포기", message):
-        return CLOSED
+        return GIVEN_UP
     found = re.match(r"\[([A-Za-z0-9_-]{1,64})\]", message or "")
     code = found[1] if found else said or ""
     return code if re.fullmatch("[A-Za-z0-9_-]{1,64}", code) else "UNKNOWN"  # anybody can write into an address bar

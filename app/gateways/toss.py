@@ -11,6 +11,9 @@ from urllib.parse import quote, urlsplit
 from app.clock import KST
 from app.config import Settings
 from app.gateways import (
+    NOT_APPROVED,
+    SELLER_AT_FAULT,
+    WINDOW_CLOSED,
     Account,
     Cancellation,
     Declined,
@@ -26,10 +29,15 @@ from app.gateways import (
     Standing,
     Window,
     call,
-    glance,
+    lookup_seconds,
+    unreadable,
     won,
 )
-from app.models import Payment, Refund
+from app.models import (
+    Payment,
+    Refund,
+)
+from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)
 
@@ -120,14 +128,12 @@ SENTENCES = {
     "EXPIRED_PAYMENT": "결제 시간이 지났습니다. 결제되지 않았으니 다시 결제해 주세요.",
     "NOT_AVAILABLE_PAYMENT": "지금은 결제할 수 없는 시간대입니다. 잠시 뒤 다시 결제해 주세요.",
     "NOT_AVAILABLE_BANK": "은행 점검 시간입니다. 잠시 뒤 다시 하거나 다른 결제수단을 골라 주세요.",
-    "PAY_PROCESS_CANCELED": "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다.",
-    "USER_CANCEL": "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다.",
+    "PAY_PROCESS_CANCELED": WINDOW_CLOSED,
+    "USER_CANCEL": WINDOW_CLOSED,
     "PAY_PROCESS_ABORTED": "결제가 중단되었습니다. 결제되지 않았으니 다시 결제해 주세요.",
     "SDK_NOT_LOADED": "결제창을 불러오지 못했습니다. 네트워크를 확인하고 다시 결제해 주세요.",
 }
 LIMIT = "카드나 계좌의 이용 한도를 넘었습니다. 다른 결제수단으로 결제해 주세요."
-CONFIGURATION = "판매자의 결제 설정에 문제가 있어 결제하지 못했습니다. 판매자에게 알려 주세요."
-OTHER = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
 
 
 class Toss(Gateway):
@@ -218,7 +224,7 @@ class Toss(Gateway):
         key = payment.pg_transaction_id
         path = f"/v1/payments/{quote(key, safe='')}" if key else f"/v1/payments/orders/{payment.order_id}"
         try:
-            return self._receipt(await self._ask("GET", path, seconds=glance(payment)))
+            return self._receipt(await self._ask("GET", path, seconds=lookup_seconds(payment)))
         except Declined as no:
             if no.code == "NOT_FOUND_PAYMENT":
                 return Receipt(status="absent", order_id=payment.order_id)
@@ -232,7 +238,7 @@ class Toss(Gateway):
             order_id, secret = payment.get("orderId"), payment.get("secret")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Forged("읽을 수 없는 웹훅") from error
-        if not isinstance(order_id, str) or not re.fullmatch("[A-Za-z0-9]{20,32}", order_id):
+        if not isinstance(order_id, str) or not re.fullmatch(ORDER_ID, order_id):
             return None  # nobody's order
         transmission = headers.get("tosspayments-webhook-transmission-id")
         return Heard(order_id, secret if isinstance(secret, str) else None, transmission, _given_back(payment))
@@ -241,8 +247,8 @@ class Toss(Gateway):
         if code in SENTENCES:
             return SENTENCES[code]
         if CLASS_OF.get(code) == "configuration":
-            return CONFIGURATION
-        return LIMIT if code.startswith("EXCEED_MAX") and code.endswith(("AMOUNT", "PAYMENT_COUNT")) else OTHER
+            return SELLER_AT_FAULT
+        return LIMIT if code.startswith("EXCEED_MAX") and code.endswith(("AMOUNT", "PAYMENT_COUNT")) else NOT_APPROVED
 
     async def movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
         """§2.4 `GET /v1/transactions`: Korean time without an offset, page after page."""
@@ -250,12 +256,12 @@ class Toss(Gateway):
         while True:
             rows = await self._ask("GET", "/v1/transactions", params=query)
             if not isinstance(rows, list):
-                raise InDoubt("UNREADABLE", "PG의 거래 내역을 읽을 수 없습니다.")
+                raise unreadable()
             try:
                 movements = [self._movement(row) for row in rows]
                 last = rows[-1]["transactionKey"] if rows else None
             except (KeyError, TypeError, ValueError) as error:
-                raise InDoubt("UNREADABLE", "PG의 거래 내역을 읽을 수 없습니다.") from error
+                raise unreadable() from error
             for movement in movements:
                 yield movement
             if last in (None, query.get("startingAfter")):
@@ -318,7 +324,7 @@ class Toss(Gateway):
                 account=_account(answer["virtualAccount"]) if waits else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.") from error
+            raise unreadable() from error
 
 
 def _cancel_path(payment: Payment) -> str:

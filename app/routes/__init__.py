@@ -5,6 +5,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from app.gateways import gateway_label, method_label
+from app.order_id import ORDER_ID
 from app.render import STATIC, environment
 from app.routes import (
     admin,
@@ -27,7 +28,7 @@ from app.routes import (
 
 
 class OrderIdConvertor(StringConvertor):
-    regex = "[A-Za-z0-9]{20,32}"
+    regex = ORDER_ID
 
 
 class IdConvertor(StringConvertor):

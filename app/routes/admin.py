@@ -9,10 +9,11 @@ from app.auth import admin_reads, admin_required
 from app.filters import Filter
 from app.forms import MAX_ID
 from app.render import render, wants_fragment
-from app.search import Page, search
+from app.search import PAGE, Page, search
 from app.streams import Stream
-from app.till import Till
+from app.till import Refused, Till
 
+BAD_PLACE = "실시간 목록의 주소가 올바르지 않습니다. 새로고침해 주세요."
 TYPED = [field.alias or name for name, field in Filter.model_fields.items() if name != "cursor"]
 
 
@@ -27,7 +28,7 @@ async def index(request: Request, session: AsyncSession) -> Response:
             # Before the page is read: what comes in between is told by the stream.
             glance = await counts.glance(session, wanted)
         if wanted:
-            page = await search(session, wanted)
+            page = await search(session, wanted, PAGE)
     except ValueError:
         errors = {"cursor": Filter.sentences["cursor"]}
     answer = render(
@@ -39,7 +40,6 @@ async def index(request: Request, session: AsyncSession) -> Response:
         typed=dict.fromkeys(TYPED, "") | typed_query,
         errors=errors,
         page=page,
-        refunds=page.refunds,
         after=glance.newest,
         methods={key: method.label for key, method in till.methods.items()},
         gateways={gateway.name: gateway.label for gateway in till.gateways.values()},
@@ -58,7 +58,7 @@ async def count(request: Request, session: AsyncSession) -> Response:
     """What the list asks for every few seconds: the numbers on its tabs."""
     wanted, errors = Filter.read(request.query_params)
     if wanted is None:
-        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
+        raise Refused("INVALID", next(iter(errors.values())), 422)
     glance = await counts.glance(session, wanted)
     return render(request, "admin/payments/_counts.html", wanted=wanted, counts=glance.tabs, attention=glance.attention)
 
@@ -69,9 +69,5 @@ async def live(request: Request) -> Response:
     wanted, errors = Filter.read(request.query_params)
     after = request.headers.get("last-event-id") or request.query_params.get("after", "")
     if wanted is None or not (after.isascii() and after.isdigit() and int(after[:11]) <= MAX_ID):
-        return render(request, "errors/error.html", "errors/_notice.html", status=422, message=_first(errors))
+        raise Refused("INVALID", next(iter(errors.values()), BAD_PLACE), 422)
     return Stream(request.state.live, wanted, int(after))
-
-
-def _first(errors: dict[str, str]) -> str:
-    return next(iter(errors.values()), "실시간 목록의 주소가 올바르지 않습니다. 새로고침해 주세요.")

@@ -1,7 +1,5 @@
 """Refunds of many payments: pick, look over, start, watch, try again what failed, take the result away."""
 
-import csv
-import io
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -9,6 +7,7 @@ from starlette.responses import Response
 
 from app import bulk
 from app.auth import admin_required, permission_required
+from app.exports import Csv
 from app.filters import Filter
 from app.forms import BulkForm, typed
 from app.render import kst, redirect, render, wants_fragment
@@ -18,6 +17,7 @@ from app.till import Refused, Till
 
 TOO_MANY = "조건에 맞는 결제가 {:,}건을 넘어 한 번에 고를 수 없습니다. 기간이나 금액으로 조건을 좁혀 주세요."
 
+COLUMNS = ("주문번호", "금액", "결과", "까닭", "환불 시각(KST)")
 OUTCOMES = {
     "waiting": "환불 예정",
     "requested": "환불 요청됨",
@@ -39,9 +39,7 @@ async def matching(request: Request) -> Response:
     """How many payments the list's filter leaves, also below what is on the screen."""
     wanted, errors = Filter.read({**request.query_params, "cursor": ""})
     if wanted is None:
-        return render(
-            request, "errors/error.html", "errors/_notice.html", status=422, message=next(iter(errors.values()))
-        )
+        raise Refused("INVALID", next(iter(errors.values())), 422)
     found = await _matching(request.state.till, wanted)
     return render(
         request, "admin/bulk/new.html", "admin/bulk/_matching.html", wanted=wanted, count=len(found), most=bulk.MOST
@@ -121,14 +119,16 @@ async def result(request: Request) -> Response:
     """Every row with its outcome, as a file that Excel opens."""
     till, job_id = request.state.till, int(request.path_params["id"])
     report = await bulk.report(till, job_id)
-    lines = io.StringIO("\ufeff")
-    lines.seek(0, io.SEEK_END)
-    rows = csv.writer(lines)
-    rows.writerow(("주문번호", "금액", "결과", "까닭", "환불 시각(KST)"))
-    for line in await bulk.lines(till, job_id):
-        done_at = kst(line.refund.done_at) if line.refund and line.refund.done_at else ""
-        why = f"'{line.why}" if line.why[:1] in tuple("=+-@\t\r") else line.why  # never a formula
-        rows.writerow((line.payment.order_id, line.row.amount, OUTCOMES[line.outcome], why, done_at))
+    rows = [
+        (
+            line.payment.order_id,
+            line.row.amount,
+            OUTCOMES[line.outcome],
+            line.why,
+            kst(line.refund.done_at) if line.refund and line.refund.done_at else "",
+        )
+        for line in await bulk.lines(till, job_id)
+    ]
     name = f"bulk-refund-{report.job.id}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(lines.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(Csv(COLUMNS).add(rows), media_type="text/csv; charset=utf-8", headers=headers)

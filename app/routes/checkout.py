@@ -56,10 +56,10 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         if await owned(session, request.state.user.id, prompt.id) and status == 200:
             return redirect(request, request.url_for("prompt", id=prompt.id).path)
         last = await _last_method(session, request.state.user.id)
-    closed = {key for name, gateway in till.gateways.items() if till.circuits[name].open for key in gateway.methods}
-    open_ones = [key for key in till.methods if key not in closed]
+    silent = {key for name, gateway in till.gateways.items() if till.circuits[name].open for key in gateway.methods}
+    offered = [key for key in till.methods if key not in silent]
     wanted = values.get("payment_method", last)
-    chosen = {"payment_method": wanted if wanted in open_ones else next(iter(open_ones), "")}
+    chosen = {"payment_method": wanted if wanted in offered else next(iter(offered), "")}
     return render(
         request,
         "payments/new.html",
@@ -68,7 +68,7 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         prompt=prompt,
         amount=prompt.price_for(request.state.user),
         methods=till.methods,
-        closed=closed,
+        silent=silent,
         consent=orders.CONSENT,
         typed={"buyer_name": "", "buyer_phone": "", "agree": ""} | values | chosen,
         errors=errors,

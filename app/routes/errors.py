@@ -15,7 +15,7 @@ from app import auth
 from app.forms import WrongFields
 from app.gateways import InDoubt
 from app.problems import problem
-from app.render import VARY, render, wants_fragment
+from app.render import render, wants_fragment
 from app.till import Refused
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def _tell(request: Request, status: int, code: str, sentence: str) -> Resp
     await _recall_user(request)
     answer = render(request, "errors/error.html", "errors/_notice.html", status=status, message=sentence)
     if wants_fragment(request):
-        answer.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"} | VARY)
+        answer.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"})
     return answer
 
 

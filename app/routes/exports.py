@@ -11,7 +11,7 @@ from app.exports import Export
 from app.filters import Filter
 from app.render import render
 from app.roles import Permission
-from app.till import Till
+from app.till import Refused, Till
 
 TYPES: dict[exports.Kind, str] = {
     "csv": "text/csv",
@@ -25,7 +25,7 @@ async def new(request: Request) -> Response:
     """How many payments, of which days, and who took some before."""
     wanted, errors = Filter.read({**request.query_params, "cursor": ""})
     if wanted is None:
-        return _wrong(request, errors)
+        raise Refused("INVALID", next(iter(errors.values())), 422)
     till: Till = request.state.till
     async with till.db.read() as session:
         count = await counts.all_of(session, wanted)
@@ -56,13 +56,9 @@ async def as_xlsx(request: Request) -> Response:
 def _file(request: Request, kind: exports.Kind) -> Response:
     wanted, errors = Filter.read({**request.query_params, "cursor": ""})
     if wanted is None:
-        return _wrong(request, errors)
+        raise Refused("INVALID", next(iter(errors.values())), 422)
     till: Till = request.state.till
     name = f"payments-{now().astimezone(KST):%Y-%m-%d}.{kind}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     pieces = exports.export(till.db, wanted, kind, request.state.user.email)
     return StreamingResponse(pieces, media_type=TYPES[kind], headers=headers)
-
-
-def _wrong(request: Request, errors: dict[str, str]) -> Response:
-    return render(request, "errors/error.html", "errors/_notice.html", status=422, message=next(iter(errors.values())))

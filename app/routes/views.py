@@ -1,13 +1,10 @@
 """Filters with a name, shared by everybody who works here: saved, listed as chips above the table, thrown away."""
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import parse_qsl
 
-import sqlalchemy as sql
-from sqlalchemy import Row, Table
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,13 +20,10 @@ from app.roles import Role
 from app.till import Refused, Till
 
 MOST = 50
-V: Table = SQLModel.metadata.tables["savedview"]
-ALL = sql.select(V).order_by(V.c.name).limit(MOST)
 
 
-async def all_views(session: AsyncSession) -> Sequence[Row[Any]]:
-    """As the list shows them, too (counts.py)."""
-    return (await (await session.connection()).execute(ALL)).all()
+async def all_views(session: AsyncSession) -> Sequence[SavedView]:
+    return (await session.exec(select(SavedView).order_by(col(SavedView.name)).limit(MOST))).all()
 
 
 @admin_required
@@ -86,7 +80,7 @@ def _filter(query: str) -> tuple[Filter | None, dict[str, str]]:
     return Filter.read(dict(parse_qsl(query)) | {"cursor": ""})
 
 
-def _may_change(user: User, view: SavedView | Row[Any]) -> bool:
+def _may_change(user: User, view: SavedView) -> bool:
     return view.by == user.email or user.role == Role.OWNER
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from sandbox.portone.codes import BANKS
 from sandbox.portone.errors import Refused
 from sandbox.portone.store import PortOne
-from sandbox.portone.transaction import Transaction, rfc3339, vat
+from sandbox.portone.transaction import Transaction, rfc3339
+from sandbox.tax import vat
 
 REQUESTERS = (None, "CUSTOMER", "ADMIN")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.portone.errors import pg_message
 from sandbox.switches import Switches
+from sandbox.tax import vat
 
 MERCHANT = "merchant-9d3fdbd7-3fff-47fc-ae20-39df72c4a9c0"
 TAKEN = ("PAID", "PARTIAL_CANCELLED", "CANCELLED", "VIRTUAL_ACCOUNT_ISSUED", "PAY_PENDING")
@@ -23,10 +24,6 @@ def transaction_id(now: float) -> str:
 def rfc3339(moment: float, precision: str = "nanoseconds") -> str:
     seconds = datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{seconds}Z" if precision == "seconds" else f"{seconds}.{int(moment % 1 * 1e9):09d}Z"
-
-
-def vat(taxable: int) -> int:
-    return (taxable * 2 + 11) // 22
 
 
 @dataclass

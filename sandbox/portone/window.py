@@ -3,12 +3,12 @@
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from sandbox.browser import extended
 from sandbox.pages import page
 from sandbox.portone import moves
 from sandbox.portone.call import body_of, portone_of
@@ -126,13 +126,6 @@ def ended(portone: PortOne, tx: Transaction, code: str | None) -> Ending:
     if url and (tx.asked.get("forceRedirect") or tx.platform == "MOBILE" or not tx.framed):
         return Ending(redirect=extended(url, told))
     return Ending(result=told)
-
-
-def extended(url: str, query: dict[str, str]) -> str:
-    """The merchant's URL with its own query kept."""
-    parts = urlsplit(url)
-    joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
-    return parts._replace(query=joined).geturl()
 
 
 def end(portone: PortOne, tx: Transaction, ending: Ending) -> Response:

@@ -14,7 +14,7 @@ import uvicorn
 
 from app.config import Settings
 from app.main import create_app
-from app.models import new_order_id
+from app.order_id import new_order_id
 from tests import story
 from tests.conftest import Cashier, Checkout, Visitor
 from tests.fragments import PARTIAL

@@ -12,8 +12,8 @@ import respx
 
 from app.clock import KST, now
 from app.config import read_settings
-from app.gateways import Cancellation, Declined, Handed, InDoubt, Receipt, Redirect, load
-from app.gateways.kakaopay import CONFIGURATION, OTHER, REFUSED, SENTENCES, KakaoPay
+from app.gateways import NOT_APPROVED, Cancellation, Declined, Handed, InDoubt, Receipt, Redirect, load
+from app.gateways.kakaopay import CONFIGURATION, REFUSED, SENTENCES, KakaoPay
 from app.models import Payment, Status
 from tests.gateways.rows import payment, refund
 
@@ -487,7 +487,7 @@ async def test_a_yes_that_cannot_be_read_is_a_doubt(kakaopay: KakaoPay, pg: resp
 
 def test_every_sentence_is_korean_and_leads_on(kakaopay: KakaoPay) -> None:
     assert len({kakaopay.sentence(code) for code in ("QUIT_PAYMENT", "-723", "8521", "8546", "-401", "x")}) == 6
-    for sentence in (*SENTENCES, OTHER):
+    for sentence in (*SENTENCES, NOT_APPROVED):
         assert sentence.endswith(("주세요.", "할 수 있습니다."))
 
 

@@ -145,7 +145,7 @@ async def _midnight(trial: "Trial", at: str, behind: int) -> None:
     for order_id, day in ((one.order_id, last.date()), (two.order_id, (last + second).date())):
         trial.counts["days looked at"] += 1
         async with stage.till.db.read() as session:
-            page = await search(session, Filter.model_validate({"from": day, "to": day}))
+            page = await search(session, Filter.model_validate({"from": day, "to": day}), 50)
         if [row.order_id for row in page.payments] != [order_id]:
             trial.wrong[f"{at}, {day}: the list"] = [row.order_id for row in page.payments]
         since = datetime.combine(day, datetime.min.time(), KST)

@@ -30,11 +30,17 @@ from app.gateways import (
     RefundAccount,
     Window,
     call,
-    glance,
+    lookup_seconds,
+    unreadable,
 )
 from app.gateways.portone.codes import AT_WORK, BANK_OF, CANCELED, CONFIGURATION, DECLINED, sentence
-from app.gateways.portone.reading import bracketed, lines, pending, read, unreadable
-from app.models import Payment, Refund, RefundStatus
+from app.gateways.portone.reading import bracketed, lines, pending, read
+from app.models import (
+    Payment,
+    Refund,
+    RefundStatus,
+)
+from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +200,7 @@ class PortOne(Gateway):
 
     async def _payment(self, payment: Payment) -> Any:
         params = {"storeId": self.settings.portone_store_id}
-        return await self._ask("GET", payment.order_id, params=params, seconds=glance(payment))
+        return await self._ask("GET", payment.order_id, params=params, seconds=lookup_seconds(payment))
 
     def hear(self, headers: Mapping[str, str], body: bytes) -> Heard | None:
         """§9: signed by one of up to two secrets, in two shapes. What it says is only a reason to look."""
@@ -207,7 +213,7 @@ class PortOne(Gateway):
         except (ValueError, AttributeError, RecursionError) as error:
             raise Forged("읽을 수 없는 웹훅") from error
         ours = str(message.get("type", "Transaction.")).startswith("Transaction.")
-        if not ours or not isinstance(order_id, str) or not re.fullmatch("[A-Za-z0-9]{20,32}", order_id):
+        if not ours or not isinstance(order_id, str) or not re.fullmatch(ORDER_ID, order_id):
             return None  # of a billing key, of a kind of tomorrow, or nobody's order
         return Heard(order_id, transmission_id=headers.get("webhook-id"))
 

@@ -1,5 +1,7 @@
 """PortOne's words: what an error type proves, what a buyer is told, what banks are called (pg/portone.md §5, §8)."""
 
+from app.gateways import NOT_APPROVED, SELLER_AT_FAULT, WINDOW_CLOSED
+
 # Definite: nothing was taken, nothing given back. Everything that stands in neither list is "don't know", also what may
 # be a success of before: PAYMENT_ALREADY_CANCELLED, CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN, PG_PROVIDER.
 DECLINED = set(
@@ -15,12 +17,9 @@ CONFIGURATION = set("INVALID_REQUEST UNAUTHORIZED FORBIDDEN CHANNEL_NOT_FOUND".s
 AT_WORK = "IDEMPOTENCY_OUTSTANDING_REQUEST"  # the first request will have its own answer
 
 CANCELED = frozenset({"PAY_PROCESS_CANCELED", "USER_CANCEL"})
-CLOSED = "결제창을 닫아 결제하지 않았습니다. 원할 때 다시 결제할 수 있습니다."
 AGAIN = "결제창을 열지 못했습니다. 결제되지 않았으니 잠시 뒤 다시 결제해 주세요."
-SELLER = "판매자의 결제 설정에 문제가 있어 결제하지 못했습니다. 판매자에게 알려 주세요."
-OTHER = "결제가 승인되지 않았습니다. 결제되지 않았으니 다른 결제수단으로 다시 결제해 주세요."
 SENTENCES = {
-    CLOSED: "PAY_PROCESS_CANCELED USER_CANCEL",
+    WINDOW_CLOSED: "PAY_PROCESS_CANCELED USER_CANCEL",
     "결제가 중단되었습니다. 결제되지 않았으니 다시 결제해 주세요.": "PAY_PROCESS_ABORTED",
     "카드 한도를 넘었거나 잔액이 부족합니다. 다른 카드나 결제수단으로 결제해 주세요.": "REJECT_CARD_PAYMENT",
     "계좌 잔액이 부족합니다. 잔액을 확인하거나 다른 결제수단으로 결제해 주세요.": "REJECT_ACCOUNT_PAYMENT",
@@ -31,7 +30,7 @@ SENTENCES = {
         INFORMATION_MISMATCH AmountNotEqualToPredefined""",
     "결제 시간이 지났습니다. 결제되지 않았으니 처음부터 다시 결제해 주세요.": "INVALID_PAYMENT_TOKEN PAYMENT_NOT_FOUND",
     AGAIN: "SDK_NOT_LOADED UNKNOWN UnknownError DeadlineExceeded PGProviderError PORTONE_ERROR FAILURE_TYPE_PG",
-    SELLER: """
+    SELLER_AT_FAULT: """
         INVALID_REQUEST UNAUTHORIZED FORBIDDEN CHANNEL_NOT_FOUND TEST_CHANNEL BadRequest InvalidArgument
         ParseChannelFailed RequestParseFailed StoreNotFound ChannelNotFound ConfirmUrlRequired
         AllChannelsNotSatisfied""",
@@ -40,7 +39,7 @@ SENTENCE_OF = {code: sentence for sentence, codes in SENTENCES.items() for code 
 
 
 def sentence(code: str) -> str:
-    return SENTENCE_OF.get(code, OTHER)
+    return SENTENCE_OF.get(code, NOT_APPROVED)
 
 
 BANKS = dict(

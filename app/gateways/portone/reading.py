@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import now
-from app.gateways import Account, Cancellation, InDoubt, Movement, Receipt, Standing, won
+from app.gateways import (
+    Account,
+    Cancellation,
+    Movement,
+    Receipt,
+    Standing,
+    unreadable,
+    won,
+)
 from app.gateways.portone.codes import BANKS, CANCELED, sentence
 from app.models import Payment, Status
 
@@ -21,10 +29,6 @@ STANDING: dict[str, Standing] = {
     "CANCELLED": "canceled",
     "FAILED": "failed",
 }
-
-
-def unreadable() -> InDoubt:
-    return InDoubt("UNREADABLE", "PG의 응답을 읽을 수 없습니다.")
 
 
 def read(answer: Any, payment: Payment) -> Receipt:
