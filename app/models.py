@@ -311,6 +311,7 @@ class Webhook(SQLModel, table=True):
 
     __table_args__ = (
         Index("uq_webhook_gateway_digest", "gateway", "digest", unique=True),
+        Index("ix_webhook_gateway_received_at", "gateway", "received_at"),
         Index("ix_webhook_unread", "received_at", **_only("handled_at IS NULL")),
     )
 

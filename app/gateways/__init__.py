@@ -186,6 +186,8 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    tells: ClassVar[bool] = True
+    """The PG sends webhooks: it is noticed when none come in any more."""
     place: ClassVar[int] = 9
     """Where its methods stand in the order form: lower first."""
     banks: ClassVar[tuple[str, ...]] = ()

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from app.auth import admin_reads
 from app.counts import glance
+from app.hearing import hearing
 from app.overview import Overview, overview
 from app.render import render
 
@@ -23,6 +24,7 @@ async def index(request: Request, session: AsyncSession) -> Response:
         found=found,
         bars=_bars(found),
         attention=attention,
+        hearing=[it for it in await hearing(session, request.state.till) if it.missed],
     )
 
 

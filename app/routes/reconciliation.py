@@ -14,6 +14,7 @@ from app.auth import admin_required, permission_required
 from app.clock import KST, now
 from app.forms import Form, empty_as_none
 from app.gateways import Declined, InDoubt
+from app.hearing import hearing
 from app.models import Payment, Webhook
 from app.render import redirect, render
 from app.roles import Permission
@@ -88,7 +89,8 @@ async def webhooks(request: Request) -> Response:
     query = select(Webhook, Payment.order_id).join(Payment).order_by(col(Webhook.id).desc()).limit(100)
     async with till.db.read() as session:
         rows = (await session.exec(query)).all()
-    return render(request, "admin/webhooks/index.html", rows=rows)
+        heard = await hearing(session, till)
+    return render(request, "admin/webhooks/index.html", rows=rows, hearing=heard)
 
 
 @permission_required(Permission.MEND)
