@@ -51,6 +51,8 @@ async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> str
         webhook = (await session.exec(_SAME, params={"gateway": gateway.name, "digest": digest})).one_or_none()
         if webhook:
             webhook.repeats += 1
+            if not (webhook.forged or _sent_again(webhook, heard) or _says_nothing_new(payment, heard)):
+                webhook.transmission_id, webhook.received_at, webhook.handled_at = heard.transmission_id, now(), None
         else:
             webhook = Webhook(
                 payment_id=payment.id,
@@ -78,6 +80,11 @@ def _forged(payment: Payment, heard: Heard) -> bool:
     if payment.pg_secret is None or heard.secret is None:
         return False
     return not hmac.compare_digest(payment.pg_secret.encode(), heard.secret.encode(errors="replace"))
+
+
+def _sent_again(webhook: Webhook, heard: Heard) -> bool:
+    """By the PG's own word. Without it the same words may be news: of another part given back (pg/portone.md §15)."""
+    return heard.transmission_id is not None and heard.transmission_id == webhook.transmission_id
 
 
 def _says_nothing_new(payment: Payment, heard: Heard) -> bool:

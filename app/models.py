@@ -318,12 +318,12 @@ class Webhook(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     payment_id: int = Field(foreign_key="payment.id", index=True)
     gateway: str
-    digest: str  # SHA-256 of the body: the same words twice are one webhook
+    digest: str  # SHA-256 of the body: the same words are one row, told of `repeats` times more
     transmission_id: str | None = None
     body: str
     forged: bool = False  # its secret is not the payment's
     repeats: int = 0
-    received_at: datetime = Field(default_factory=now)
+    received_at: datetime = Field(default_factory=now)  # when it was news last
     handled_at: datetime | None = None  # when the PG was asked because of it
 
 

@@ -66,10 +66,46 @@ def test_the_same_webhook_a_hundred_times_is_one_row_and_one_question(
     house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
     checkout = cashier.open(buyer, cashier.order(buyer))
+    sent = {"tosspayments-webhook-transmission-id": "whtrans_1"}
     for _ in range(100):
-        assert stranger.post("/webhooks/toss", json=word(checkout)).status_code == 200
+        assert stranger.post("/webhooks/toss", json=word(checkout), headers=sent).status_code == 200
     assert [row.repeats for row in webhooks(house)] == [99]
     assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("database_url", "at", "switch", "headers"),
+    [
+        ("sqlite", "portone_v1", {"portone_v1_cancellation_id": False}, ({}, {})),
+        (
+            "sqlite",
+            "portone",
+            {"portone_webhook_version": "2024-01-01"},
+            ({"webhook-id": "msg_1"}, {"webhook-id": "msg_2"}),
+        ),
+    ],
+    indirect=["database_url", "at"],
+)
+def test_the_same_words_may_tell_of_another_cancellation(
+    house: House,
+    buyer: Visitor,
+    stranger: Visitor,
+    cashier: Cashier,
+    sandbox: Sandbox,
+    switch: dict[str, object],
+    headers: tuple[dict[str, str], dict[str, str]],
+) -> None:
+    checkout = cashier.buy(buyer)
+    sandbox.http.put("/_settings", json={f"{cashier.pg}_webhook_url": f"{sandbox.url}/nobody"}).raise_for_status()
+    sandbox.switch(**switch)
+    for amount, its in zip((4_000, 5_000), headers, strict=True):
+        sandbox.http.post(f"/{cashier.pg}/_cancel/{checkout.order_id}", json={"amount": amount}).raise_for_status()
+        body = sandbox.http.get("/_webhooks").json()[-1]["body"]
+        breathe(house, checkout.order_id)
+        assert stranger.post(f"/webhooks/{cashier.pg}", content=body, headers=its).status_code == 200
+    assert [(row.repeats, row.forged) for row in webhooks(house)] == [(1, False)]
+    assert all(row.handled_at for row in webhooks(house))
+    assert house.payment(checkout.order_id).refunded_amount == sandbox.ledger(checkout.order_id)["refunded"] == 9_000
 
 
 def test_a_flood_of_different_webhooks_asks_the_pg_once_a_breath(

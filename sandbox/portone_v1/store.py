@@ -17,6 +17,7 @@ from sandbox.world import World
 SWITCHES = (
     Switch("portone_v1_prepare_again", "refuse", "prepare of an order that was prepared", "§19", ("refuse", "accept")),
     Switch("portone_v1_callback", "new", "fields of the callback and redirect", "§14", ("new", "old")),
+    Switch("portone_v1_cancellation_id", True, "webhooks of a cancellation name it", "§15"),
     Switch("portone_v1_webhook_form", False, "webhooks as a form instead of JSON", "§15"),
 )
 TOKEN_LIFE, TOKEN_MORE = 30 * 60, 5 * 60  # seconds: asked for in its last minute, a token lives on
@@ -84,7 +85,8 @@ class PortOneV1(PortOne):
         if status is None:
             return
         told = {"imp_uid": tx.id, "merchant_uid": tx.payment_id, "status": status}
-        told |= {"cancellation_id": cancellation} if cancellation else {}
+        if cancellation and self.switches.on("portone_v1_cancellation_id"):
+            told["cancellation_id"] = cancellation
         body = urlencode(told) if self.switches.on("portone_v1_webhook_form") else json.dumps(told)
         for url in filter(None, tx.asked.get("noticeUrls") or [self.world.settings.portone_v1_webhook_url]):
             for _ in range(int(self.switches.number("webhook_copies"))):
