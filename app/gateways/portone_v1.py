@@ -39,12 +39,14 @@ from app.gateways import (
 from app.models import (
     Payment,
     Refund,
+    RefundStatus,
 )
 from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)
 
 EARLY = timedelta(minutes=2)  # a token is renewed this long before its end
+PATIENT_ATTEMPTS = 3  # refusals of a repeat that the book must outlast: the first request may be at work for a minute
 STANDING: dict[str, Standing] = {"ready": "open", "paid": "paid", "cancelled": "canceled", "failed": "failed"}
 
 GIVEN_UP = "PAY_PROCESS_CANCELED"
@@ -151,6 +153,8 @@ class PortOneV1(Gateway):
                 return receipt
             if receipt.left != left:
                 raise InDoubt("CHECKSUM", "PG에 남은 금액이 장부와 다릅니다.") from no
+            if refund.status == RefundStatus.IN_DOUBT and refund.attempt < PATIENT_ATTEMPTS:
+                raise Declined(no.code, no.message, "try_again") from no
             raise
         return self._receipt(answer, payment)
 
