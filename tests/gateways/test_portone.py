@@ -393,6 +393,20 @@ async def test_a_refund_that_waits_at_the_pg_is_not_asked_for_again(portone: Por
     assert asked.call_count == 1
 
 
+@pytest.mark.parametrize("known", [(), ((2, "FAILED"),), ((1, "SUCCEEDED"), (2, "FAILED"))])
+async def test_a_refund_has_failed_only_when_the_book_says_so_of_this_one(
+    portone: PortOne, pg: respx.MockRouter, known: tuple[tuple[int, str], ...]
+) -> None:
+    pg.post("/payments/order-1/cancel").respond(json={"cancellation": cancellation(1, 4_000, "REQUESTED")})
+    its = [cancellation(number, 4_000, status) for number, status in known]
+    pg.get("/payments/order-1").respond(json=PAID | {"cancellations": its})
+    with pytest.raises(InDoubt, match="CANCEL_PENDING"):
+        await portone.cancel(order(), refund(amount=4_000, status=RefundStatus.IN_DOUBT), 15_500)
+    pg.get("/payments/order-1").respond(json=PAID | {"cancellations": [cancellation(1, 4_000, "FAILED")]})
+    with pytest.raises(Declined, match="CANCEL_FAILED"):
+        await portone.cancel(order(), refund(amount=4_000, status=RefundStatus.IN_DOUBT), 15_500)
+
+
 @pytest.mark.parametrize("code", ["ALREADY_PAID", "INVALID_PAYMENT_TOKEN", "PG_PROVIDER", "OF_TOMORROW"])
 async def test_a_refused_confirm_looks_before_it_gives_up(portone: PortOne, pg: respx.MockRouter, code: str) -> None:
     pg.post("/payments/order-1/confirm").respond(502 if code == "PG_PROVIDER" else 409, json={"type": code})

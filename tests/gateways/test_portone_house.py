@@ -278,6 +278,44 @@ def test_a_refund_the_pg_takes_its_time_over_is_done_when_the_pg_is(
     assert sandbox.ledger(checkout.order_id)["refunded"] == 3_000
 
 
+def test_a_refund_the_pg_gives_up_in_the_end_has_failed_and_can_be_asked_for_again(
+    house: House, buyer: Visitor, admin: Visitor, cashier: PortOneCashier, sandbox: Sandbox
+) -> None:
+    """For three hours the same key would only bring the first answer: that it is at work."""
+    checkout = cashier.buy(buyer)
+    sandbox.switch(portone_cancel_waits=True)
+    cashier.refund(admin, checkout, amount="3000")
+    sandbox.http.post(f"/portone/_settle/{checkout.order_id}", json={"success": False}).raise_for_status()
+    house.run(_due, house)
+    house.run(reconcile, house.till)
+    (failed,) = house.refunds(checkout.order_id)
+    assert (failed.status, failed.failure_code) == ("failed", "CANCEL_FAILED")
+    assert (house.payment(checkout.order_id).refunded_amount, house.payment(checkout.order_id).next_check_at) == (
+        0,
+        None,
+    )
+
+    sandbox.switch(portone_cancel_waits=False)
+    assert cashier.refund(admin, checkout, amount="3000").status_code == 200
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 3_000
+
+
+def test_what_we_cannot_deliver_is_asked_for_again_by_another_key_when_the_pg_gives_up(
+    house: House, buyer: Visitor, cashier: PortOneCashier, sandbox: Sandbox
+) -> None:
+    first, second = cashier.authenticate(buyer), cashier.authenticate(buyer)
+    buyer.get(first.back)
+    sandbox.switch(portone_cancel_waits=True)
+    buyer.get(second.back)
+    sandbox.http.post(f"/portone/_settle/{second.order_id}", json={"success": False}).raise_for_status()
+    sandbox.switch(portone_cancel_waits=False)
+    for status in ("in_doubt", "done"):
+        house.run(_due, house)
+        house.run(reconcile, house.till)
+        assert [entry.status for entry in house.refunds(second.order_id)] == [status]
+    assert sandbox.ledger(second.order_id)["refunded"] == 10_000
+
+
 def test_what_the_console_gave_back_is_in_our_books(
     house: House, buyer: Visitor, cashier: PortOneCashier, sandbox: Sandbox
 ) -> None:

@@ -34,7 +34,7 @@ from app.gateways import (
     unreadable,
 )
 from app.gateways.portone.codes import AT_WORK, BANK_OF, CANCELED, CONFIGURATION, DECLINED, sentence
-from app.gateways.portone.reading import bracketed, lines, pending, read
+from app.gateways.portone.reading import bracketed, cancellations, lines, read
 from app.models import (
     Payment,
     Refund,
@@ -144,7 +144,8 @@ class PortOne(Gateway):
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
     ) -> Receipt:
         """§3. `currentCancellableAmount` makes PortOne refuse when it holds anything but what our books say."""
-        if refund.status == RefundStatus.IN_DOUBT and pending(await self._payment(payment)):
+        book = await self._payment(payment) if refund.status == RefundStatus.IN_DOUBT else {}
+        if cancellations(book, "REQUESTED"):
             raise InDoubt(*PENDING)
         body: dict[str, Any] = {
             "storeId": self.settings.portone_store_id,
@@ -162,7 +163,9 @@ class PortOne(Gateway):
             if silence.code != "PG_PROVIDER":
                 raise
             return await self._given_back(payment, refund, left, silence)
-        if pending({"cancellations": [answer.get("cancellation")]}):
+        if waits := cancellations({"cancellations": [answer.get("cancellation")]}, "REQUESTED"):
+            if waits & cancellations(book, "FAILED"):  # §2: the answer is an old one, and it has ended since
+                raise Declined("CANCEL_FAILED", "PG가 환불을 마치지 못했습니다. 돌려준 돈이 없습니다.")
             raise InDoubt(*PENDING)  # §4: it must not be asked for again
         return await self.find(payment)
 

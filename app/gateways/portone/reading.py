@@ -102,9 +102,9 @@ def bracketed(message: str | None) -> str | None:
     return found[1] if found else None
 
 
-def pending(answer: Any) -> bool:
-    """REQUESTED is neither given back nor refused. Raises InDoubt."""
+def cancellations(answer: Any, status: str) -> set[str]:
+    """The ids of those that stand so: REQUESTED is neither given back nor refused. Raises InDoubt."""
     try:
-        return any(one["status"] == "REQUESTED" for one in answer.get("cancellations") or ())
+        return {one["id"] for one in answer.get("cancellations") or () if one["status"] == status}
     except (KeyError, TypeError, AttributeError) as error:
         raise unreadable() from error
