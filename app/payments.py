@@ -131,12 +131,13 @@ async def _look(till: Till, order_id: str) -> Payment:
 def _compare(payment: Payment, handed: Handed) -> None:
     if any(len(given) > LONGEST_ID for given in (handed.transaction_id, handed.token) if given):
         raise Refused("TRANSACTION_MISMATCH", "결제 거래번호가 올바르지 않습니다. 결제하지 않았습니다.", 400)
-    if handed.order_id not in (None, payment.order_id):
+    strange = handed.order_id not in (None, payment.order_id)
+    if strange and payment.unsettled:
         raise Refused("ORDER_MISMATCH", "다른 주문의 결제입니다. 결제하지 않았습니다.", 400)
     if handed.amount not in (None, str(payment.amount)):
         raise Refused("AMOUNT_MISMATCH", "결제창의 금액이 주문 금액과 다릅니다. 결제하지 않았습니다.", 400)
     known = (payment.pg_transaction_id, handed.transaction_id), (payment.pg_token, handed.token)
-    if any(ours and theirs and ours != theirs for ours, theirs in known):
+    if strange or any(ours and theirs and ours != theirs for ours, theirs in known):
         raise Refused("TRANSACTION_MISMATCH", "이 주문은 다른 결제로 이미 처리되었습니다.")
 
 

@@ -170,6 +170,29 @@ def test_another_transaction_for_a_settled_order_is_refused(buyer: Visitor, sand
     assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 1
 
 
+@pytest.mark.parametrize(("database_url", "at"), [("sqlite", "portone"), ("sqlite", "portone_v1")], indirect=True)
+def test_another_transaction_for_a_settled_order_is_refused_where_it_is_named_as_ours_is(
+    buyer: Visitor, cashier: Cashier
+) -> None:
+    bought = cashier.buy(buyer)
+    assert_problem(complete(buyer, bought, pg_transaction_id="another"), 409, "TRANSACTION_MISMATCH")
+
+
+@pytest.mark.parametrize(("database_url", "at"), [("sqlite", "portone")], indirect=True)
+def test_another_order_s_payment_pays_nothing_whether_ours_is_open_or_over(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    """PortOne knows a payment by our order id."""
+    checkout, another = cashier.authenticate(buyer, button="no-balance"), cashier.authenticate(buyer)
+    theirs = {"pg_transaction_id": another.order_id}
+    assert_problem(complete(buyer, checkout, **theirs), 400, "ORDER_MISMATCH")
+    assert house.payment(checkout.order_id).status == "pending"
+    buyer.get(checkout.back)
+    assert house.payment(checkout.order_id).status == "failed"
+    assert_problem(complete(buyer, checkout, **theirs), 409, "TRANSACTION_MISMATCH")
+    assert house.payment(checkout.order_id).status == "failed"
+
+
 def test_a_wrong_amount_is_refused_before_the_pg_is_asked(house: House, buyer: Visitor, sandbox: Sandbox) -> None:
     checkout = authenticated(sandbox, buyer)
     for amount in (9_999, 0, -1, 10**30):
