@@ -55,7 +55,7 @@ class Settings:
     refund_approval_above: int
     """Whole won of one payment given back above which a second person must agree; 0 = off."""
     pg_timeout: float
-    """Seconds for one PG call."""
+    """Seconds for one PG call. A page of a PG's book, which only the reconciliation page waits for, has a minute."""
     settle_after: float
     """Seconds before the reconciler takes up an unsettled payment."""
     reconcile_every: float

@@ -127,6 +127,15 @@ def test_a_pg_that_keeps_its_book_shut_is_told_and_nothing_is_claimed(
     assert_page(admin.get("/admin/reconciliation"), "맞춰 보기")
 
 
+@pytest.mark.parametrize(("database_url", "at"), [("sqlite", "toss"), ("sqlite", "portone")], indirect=True)
+def test_a_pg_may_take_its_time_over_its_book(house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> None:
+    """Longer than PG_TIMEOUT, which is for what a buyer waits for."""
+    cashier.buy(buyer)
+    sandbox.fault("transactions", "delay", cashier.pg, seconds=house.settings.pg_timeout + 0.2)
+    found = swept(house)
+    assert (found.orders, list(found.differences)) == (1, [])
+
+
 def test_many_movements_are_read_page_after_page(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

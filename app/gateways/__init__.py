@@ -278,18 +278,24 @@ def gateway_label(name: str) -> str:
     return next((kind.label for kind in Gateway.registry if kind.name == name), name)
 
 
+BOOK_SECONDS = 60.0
+"""How long a page of a PG's book may take (pg/toss.md §2.1, pg/portone.md §2)."""
+
+
 async def call(
-    client: httpx.AsyncClient, method: str, url: str, *, seconds: float | None = None, **options: Any
+    client: httpx.AsyncClient, method: str, url: str, *, seconds: float | None = None, least: float = 0, **options: Any
 ) -> tuple[int, Any]:
-    """One call to a PG, within `seconds` or PG_TIMEOUT: its status and its JSON.
+    """One call to a PG, within `seconds` or PG_TIMEOUT, and never less than `least`: its status and its JSON.
 
     Raises InDoubt when there is no readable answer.
     """
     limits = [limit for limit in (seconds, client.timeout.read) if limit is not None]
+    limit = max(min(limits), least)
+    timeout = httpx.Timeout(limit, connect=client.timeout.connect)
     with listening(method, url) as said:
         try:
-            async with asyncio.timeout(min(limits)):  # of the whole call: httpx counts each read anew
-                response = await client.request(method, url, **options)
+            async with asyncio.timeout(limit):  # of the whole call: httpx counts each read anew
+                response = await client.request(method, url, timeout=timeout, **options)
             said.status, said.headers = response.status_code, response.headers
             said.answer = response.json()
         except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from app.clock import KST
 from app.config import Settings
 from app.gateways import (
+    BOOK_SECONDS,
     NOT_APPROVED,
     SELLER_AT_FAULT,
     WINDOW_CLOSED,
@@ -33,10 +34,7 @@ from app.gateways import (
     unreadable,
     won,
 )
-from app.models import (
-    Payment,
-    Refund,
-)
+from app.models import Payment, Refund
 from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)
@@ -254,7 +252,7 @@ class Toss(Gateway):
         """§2.4 `GET /v1/transactions`: Korean time without an offset, page after page."""
         query: dict[str, Any] = {"startDate": korean(since), "endDate": korean(until), "limit": PAGE}
         while True:
-            rows = await self._ask("GET", "/v1/transactions", params=query)
+            rows = await self._ask("GET", "/v1/transactions", params=query, least=BOOK_SECONDS)
             if not isinstance(rows, list):
                 raise unreadable()
             try:

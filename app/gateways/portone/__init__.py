@@ -18,6 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.clock import now
 from app.config import Settings
 from app.gateways import (
+    BOOK_SECONDS,
     Declined,
     Forged,
     Gateway,
@@ -242,7 +243,7 @@ class PortOne(Gateway):
         number = 0
         while True:
             asked = json.dumps({"page": {"number": number, "size": PAGE}, "filter": wanted})
-            answer = await self._ask("GET", "", params={"requestBody": asked})
+            answer = await self._ask("GET", "", params={"requestBody": asked}, least=BOOK_SECONDS)
             try:
                 found = [line for it in answer["items"] for line in lines(it) if since <= line.at <= until]
                 last = len(answer["items"]) < PAGE
