@@ -1,5 +1,6 @@
 """Choosing how to pay: the cards, their order, which one is chosen already, and every way through Toss."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import pytest
@@ -7,8 +8,10 @@ from bs4 import BeautifulSoup
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.circuit import SILENCES
-from app.gateways import Gateway
+from app.gateways import Gateway, Method
 from app.gateways.kakaopay import KakaoPay
+from app.gateways.portone import PortOne
+from app.gateways.portone_v1 import PortOneV1
 from app.gateways.toss import Toss
 from app.till import find
 from tests import story
@@ -31,18 +34,22 @@ def bought(visitor: Visitor, cashier: Cashier, method: str, prompt_id: int = sto
     return checkout
 
 
-@SQLITE
-def test_every_method_is_a_card_named_by_its_label(house: House, buyer: Visitor) -> None:
+@pytest.mark.parametrize(
+    ("database_url", "at", "more"),
+    [("sqlite", "toss", {}), ("sqlite", "portone", PortOne.methods), ("sqlite", "portone_v1", PortOneV1.methods)],
+    indirect=["database_url", "at"],
+)
+def test_every_method_is_a_card_named_by_its_label(house: House, buyer: Visitor, more: Mapping[str, Method]) -> None:
     page = assert_page(buyer.get(ORDER_FORM), "3일 안에 입금")
     cards = page.select(".method")
-    assert [str(card.input and card.input["value"]) for card in cards] == [*Toss.methods, *KakaoPay.methods]
+    assert [str(card.input and card.input["value"]) for card in cards] == [*Toss.methods, *KakaoPay.methods, *more]
     for card in cards:
         assert card.input
         method = house.till.methods[str(card.input["value"])]
         assert words(one(str(page), f"#{card.input['aria-labelledby']}")) == method.label
         assert words(one(str(page), f"#{card.input['aria-describedby']}")) == method.hint
         mark = one(str(card), ".method-mark")
-        assert words(mark) == method.mark
+        assert words(mark) == method.mark != ""
         assert mark["aria-hidden"] == "true"
         assert f"is-{method.brand}" in card["class"]
     assert chosen(page) == "card"

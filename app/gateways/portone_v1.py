@@ -69,7 +69,9 @@ SENTENCES = {
 class PortOneV1(Gateway):
     name = "portone_v1"
     label = "포트원 V1"
-    methods: ClassVar[Mapping[str, Method]] = {"portone_v1": Method("카드 (포트원 V1)", "신용·체크카드")}
+    methods: ClassVar[Mapping[str, Method]] = {
+        "portone_v1": Method("카드 (포트원 V1)", "신용·체크카드로 바로", "card", "카드"),
+    }
     hands = "imp_uid"
     charges_in_window = True
     keeps_book = False  # §13 lists payments by status, and says nothing of a time

@@ -56,8 +56,8 @@ class PortOne(Gateway):
     name = "portone"
     label = "포트원"
     methods: ClassVar[Mapping[str, Method]] = {
-        "portone": Method("카드 (포트원)", "신용·체크카드"),
-        "portone_virtual_account": Method("가상계좌 (포트원)", "계좌를 받아 24시간 안에 입금하면 열립니다"),
+        "portone": Method("카드 (포트원)", "신용·체크카드로 바로", "card", "카드"),
+        "portone_virtual_account": Method("가상계좌 (포트원)", f"{ACCOUNT_HOURS}시간 안에 입금", "bank", "입금"),
     }
     hands, place = "paymentId", 2
     charges_in_window = True
