@@ -30,11 +30,8 @@ ANOTHER_WAY = "결제를 시작하지 않았습니다. 잠시 뒤 다시 하거�
 
 async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect | Window:
     """What the browser does next; the same page of the PG again while it stays open. Raises Refused: no PG to go to."""
-    if payment.pg_window:
-        until = datetime.fromisoformat(payment.pg_window["until"])
-        if until > now():
-            kind = Redirect if "url" in payment.pg_window else Window
-            return kind(**payment.pg_window | {"until": until})
+    if open_already := _window(payment):
+        return open_already
     gateway, circuit = till.gateway_for(payment), till.circuits[payment.gateway]
     try:
         step = await gateway.start(payment, return_url)
@@ -47,25 +44,38 @@ async def open_window(till: Till, payment: Payment, return_url: str) -> Redirect
         raise Refused(no.code, gateway.sentence(no.code), 402) from no
     circuit.answered()
     if step.transaction_id or step.until or gateway.charges_in_window:
-        await _keep_window(till, payment.order_id, step)
+        return await _keep_window(till, payment.order_id, step)
     return step
 
 
-async def _keep_window(till: Till, order_id: str, step: Redirect | Window) -> None:
+def _window(payment: Payment) -> Redirect | Window | None:
+    """The PG's page that is open already."""
+    if payment.pg_window is None:
+        return None
+    until = datetime.fromisoformat(payment.pg_window["until"])
+    kind = Redirect if "url" in payment.pg_window else Window
+    return kind(**payment.pg_window | {"until": until}) if until > now() else None
+
+
+async def _keep_window(till: Till, order_id: str, step: Redirect | Window) -> Redirect | Window:
     """What the PG calls this payment, before the browser can come back from there.
 
+    Of two pages opened at one moment the first is kept, and everybody goes there: only its way back is understood.
     Raises Refused: while the PG was asked the payment has ended, and in a window of it money would move unheard.
     """
 
-    def keep(folder: Folder) -> None:
+    def keep(folder: Folder) -> Redirect | Window:
         payment = folder.payment
         if payment.status != Status.PENDING:
             raise Refused("ALREADY_OVER", "그 사이 끝난 주문입니다. 구매 내역을 확인하고 다시 주문해 주세요.")
+        if open_already := _window(payment):
+            return open_already
         payment.pg_transaction_id = step.transaction_id or payment.pg_transaction_id
         if step.until:
             payment.pg_window = asdict(step) | {"until": step.until.isoformat()}
+        return step
 
-    await change(till, order_id, keep)
+    return await change(till, order_id, keep)
 
 
 # ── confirm ──────────────────────────────────────────────────────────────────────────────────────────────────────────

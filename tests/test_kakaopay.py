@@ -8,8 +8,10 @@ import pytest
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app import reconciler, settlement
+from app import payments, reconciler, settlement
 from app.clock import now
+from app.gateways import Redirect, Window
+from app.gateways.kakaopay import KakaoPay
 from app.models import Event, Payment
 from app.sweep import Bucket, sweep
 from app.till import find
@@ -32,6 +34,16 @@ def due(house: House, checkout: Checkout) -> None:
 
     async def rewrite(session: AsyncSession) -> None:
         (await find(session, checkout.order_id)).next_check_at = now()
+
+    house.change(rewrite)
+
+
+def close_page(house: House, checkout: Checkout) -> None:
+    """It is too old to be opened again; who has it open can still finish it."""
+
+    async def rewrite(session: AsyncSession) -> None:
+        payment = await find(session, checkout.order_id)
+        payment.pg_window = (payment.pg_window or {}) | {"until": now().isoformat()}
 
     house.change(rewrite)
 
@@ -66,18 +78,35 @@ def test_the_page_that_is_open_is_opened_again_and_a_dead_one_is_replaced(
 ) -> None:
     checkout = kakao.order(buyer)
     assert kakao.open(buyer, checkout).payment_key == checkout.payment_key
-
-    async def age(session: AsyncSession) -> None:
-        payment = await find(session, checkout.order_id)
-        payment.pg_window = (payment.pg_window or {}) | {"until": now().isoformat()}
-
-    house.change(age)
+    close_page(house, checkout)
     again = kakao.open(buyer, checkout)
     assert again.payment_key != checkout.payment_key
     first, second = kakao.press(checkout), kakao.press(again)
     assert buyer.get(second.back).status_code == 303
     assert buyer.get(first.back).status_code == 409, "the first page's permission is not taken for the second's"
     assert sandbox.ledger(checkout.order_id)["charged"] == 10_000
+
+
+def test_two_pages_opened_at_one_moment_are_one(
+    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A double click: while KakaoPay is asked for one page, another request has opened one, and somebody is there."""
+    checkout = kakao.order(buyer)
+    close_page(house, checkout)
+    start, asked, there = KakaoPay.start, list[str](), list[Redirect | Window]()
+
+    async def slow(self: KakaoPay, payment: Payment, return_url: str) -> Redirect:
+        step = await start(self, payment, return_url)
+        asked.append(step.url)
+        if len(asked) == 1:
+            there.append(await payments.open_window(house.till, payment, return_url))
+        return step
+
+    monkeypatch.setattr(KakaoPay, "start", slow)
+    opened = kakao.open(buyer, checkout)
+    assert [step.transaction_id for step in there] == [opened.payment_key]
+    buyer.get(kakao.press(opened).back)
+    assert house.payment(checkout.order_id).status == "completed"
 
 
 @pytest.mark.parametrize(
