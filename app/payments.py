@@ -241,6 +241,7 @@ async def _decline(till: Till, order_id: str, no: Declined, actor: str) -> Payme
             sentence = till.gateway_for(payment).sentence(no.code)
             folder.add(payment.move("declined", actor, failure_code=no.code, failure_message=sentence))
             payment.awaiting_answer = False
+            payment.pg_token = None  # spent, or never good: who brings another one is told how the payment has ended
             folder.rest()
         return payment
 

@@ -168,14 +168,59 @@ def test_a_locked_account_pays_when_the_other_transaction_is_over(
     assert sandbox.ledger(checkout.order_id)["charged"] == 10_000
 
 
+@pytest.mark.parametrize("looks", [0, 1])
 def test_who_comes_back_after_15_minutes_is_told_and_may_pay_anew(
-    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox
+    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox, looks: int
 ) -> None:
+    """The reconciler's looks meanwhile have asked for no money."""
     checkout = kakao.authenticate(buyer)
+    for _ in range(looks):
+        due(house, checkout)
+        house.run(reconciler.reconcile, house.till)
     sandbox.advance(901)
     buyer.get(checkout.back)
     assert_page(buyer.get(checkout.path), "결제 시간 15분이 지났습니다", "다시 결제하기")
     assert kakao.buy(buyer).order_id != checkout.order_id
+
+
+def test_a_permission_that_is_not_this_page_s_ends_the_order_and_the_buyer_may_pay_anew(
+    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox
+) -> None:
+    """Out of the address bar, or from an older page of the order. Nothing is taken, also by the true one after it."""
+    checkout = kakao.authenticate(buyer)
+    for back in (f"{checkout.path}/return?pg_token=wrong", checkout.back):
+        assert buyer.get(back).status_code == 303
+        page = buyer.get(checkout.path)
+        assert_page(page, "카카오페이의 다른 결제 화면에서 돌아와", "결제되지 않았으니", "다시 결제하기")
+    assert (house.payment(checkout.order_id).status, sandbox.total()["charged"]) == ("failed", 0)
+    assert_page(buyer.get(kakao.buy(buyer).path), story.BODY)
+    assert sandbox.total()["charged"] == 10_000
+
+
+def test_who_finishes_the_older_of_two_pages_may_pay_anew(
+    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox
+) -> None:
+    first = kakao.order(buyer)
+    close_page(house, first)
+    kakao.open(buyer, first)
+    buyer.get(kakao.press(first).back)
+    assert_page(buyer.get(first.path), "카카오페이의 다른 결제 화면에서 돌아와", "다시 결제하기")
+    assert_page(buyer.get(kakao.buy(buyer).path), story.BODY)
+    assert sandbox.total()["charged"] == 10_000
+
+
+@pytest.mark.parametrize("code", ["-701", "-708", "-723"])
+def test_what_a_repeated_approve_did_not_try_is_no_answer_to_the_first(
+    house: House, buyer: Visitor, kakao: KakaoCashier, code: str
+) -> None:
+    """The first got no answer, and may still be with the bank."""
+    checkout = kakao.authenticate(buyer)
+    kakao.fault("confirm", "reset", when="before")
+    buyer.get(checkout.back)
+    kakao.fault("confirm", "code", code=code)
+    due(house, checkout)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(checkout.order_id).status == "in_doubt"
 
 
 def test_who_authenticates_and_never_comes_back_has_not_paid(

@@ -29,7 +29,7 @@ from app.gateways import (
     unreadable,
     won,
 )
-from app.models import Payment, Refund, Status, vat
+from app.models import Payment, Refund, vat
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ STANDING: dict[str, Standing] = {
 # §10: what each code means once order has shown that nothing moved. A code that is not here is "don't know".
 CONFIGURATION = set("-400 -401 -403 -404 -429 -730 -731 -732 -733 -798 -799".split())
 REFUSED = set("-2 -710 -711 -721 -722 -724 -725 -726 -781 -784 -797".split())
+# Of approve, without a reason of the payment method: nothing was tried. Of an approve before it this says nothing.
+UNTRIED = set("-701 -706 -707 -708 -723".split())
 TRY_AGAIN = set("USER_LOCKED BANK_FIRM_UNAVAILABLE UNDER_CONSTRUCTION".split())
 UNKNOWN = set("BANK_FIRM_UNKNOWN BANK_FIRM_API_FAIL INVALID_CANCEL_STATUS INTERNAL_ERROR 0010 0290".split())
 
@@ -57,6 +59,8 @@ SENTENCES = {
     "비밀번호가 맞지 않거나 시간이 지나 결제하지 못했습니다. 결제되지 않았으니 다시 결제해 주세요.": """
         FAIL_AUTH_PASSWORD FAIL_PAYMENT""",
     "결제 시간 15분이 지났습니다. 결제되지 않았으니 다시 결제해 주세요.": "-723",
+    "카카오페이의 다른 결제 화면에서 돌아와 결제하지 못했습니다. 결제되지 않았으니 다시 결제해 주세요.": """
+        -701 -706 -707 -708""",
     "잔액이 부족합니다. 충전하거나 다른 결제수단으로 결제해 주세요.": "LACK_BALANCE NOT_ENOUGH_BALANCE 8546",
     "결제 한도를 넘었습니다. 다른 카드나 결제수단으로 결제해 주세요.": """
         LIMIT_BALANCE LIMIT_ONE_TIME LIMIT_USE_PER_DAY 0002 0016 8521 -797""",
@@ -158,9 +162,10 @@ class KakaoPay(Gateway):
             raise Declined(no.name, "다른 주문의 거래번호입니다.") from no
         if found.status in ("paid", "canceled"):
             return found
-        asked_before = payment.checks or payment.status == Status.IN_DOUBT
-        if found.status == "failed" or no.code == "-721" or (no.code == "-723" and not asked_before):
+        if found.status == "failed" or no.code == "-721":
             raise Declined(no.name, "카카오페이가 승인하지 않았습니다.") from no
+        if no.name in UNTRIED:
+            raise Declined(no.name, "카카오페이가 승인을 시도하지 않았습니다.", "try_again") from no
         raise InDoubt(no.name, f"approve {no.code}") from no
 
     async def cancel(

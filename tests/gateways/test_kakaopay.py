@@ -13,7 +13,7 @@ import respx
 from app.clock import KST, now
 from app.config import read_settings
 from app.gateways import NOT_APPROVED, Cancellation, Declined, Handed, InDoubt, Receipt, Redirect, load
-from app.gateways.kakaopay import CONFIGURATION, REFUSED, SENTENCES, KakaoPay
+from app.gateways.kakaopay import CONFIGURATION, REFUSED, SENTENCES, UNTRIED, KakaoPay
 from app.models import Payment, Status
 from tests.gateways.rows import payment, refund
 
@@ -229,7 +229,7 @@ async def test_another_merchant_s_or_buyer_s_payment_is_a_doubt(
         await (kakaopay.confirm(row()) if call == "approve" else kakaopay.find(row()))
 
 
-ANY_NO = [(-702, ""), (-701, ""), (-708, ""), (-725, ""), (-783, ""), (-785, ""), (-780, "USER_LOCKED"), (-9999, "")]
+ANY_NO = [(-702, ""), (-725, ""), (-783, ""), (-785, ""), (-780, "USER_LOCKED"), (-701, "9999"), (-9999, "")]
 
 
 @pytest.mark.parametrize(("code", "reason"), [*ANY_NO, (-780, "BANK_FIRM_UNKNOWN"), (-780, "8521")])
@@ -259,15 +259,21 @@ async def test_a_tid_that_nobody_knows_is_declined(kakaopay: KakaoPay, pg: respx
         await kakaopay.confirm(row())
 
 
-async def test_too_late_is_a_no_to_the_first_question_only(kakaopay: KakaoPay, pg: respx.MockRouter) -> None:
-    """An approve that was asked for before may still be with the bank."""
-    pg.post("/approve").mock(return_value=no(-723))
+@pytest.mark.parametrize("code", sorted(UNTRIED))
+async def test_what_approve_did_not_try_is_a_not_now_once_order_shows_nothing(
+    kakaopay: KakaoPay, pg: respx.MockRouter, code: str
+) -> None:
+    """To a repeat it is no answer, which `payments` knows: an approve asked for before may still be with the bank."""
+    pg.post("/approve").mock(return_value=no(int(code)))
+    pg.post("/order").respond(json=order("SUCCESS_PAYMENT"))
+    assert await kakaopay.confirm(row()) == PAID
     pg.post("/order").respond(json=order("AUTH_PASSWORD"))
-    with pytest.raises(Declined):
-        await kakaopay.confirm(row(status=Status.CONFIRMING))
-    for asked_before in (row(status=Status.CONFIRMING, checks=1), row(status=Status.IN_DOUBT)):
-        with pytest.raises(InDoubt):
-            await kakaopay.confirm(asked_before)
+    with pytest.raises(Declined, match=code) as raised:
+        await kakaopay.confirm(row())
+    assert raised.value.why == "try_again"
+    pg.post("/order").mock(return_value=no(-500, status=500))
+    with pytest.raises(InDoubt, match=code):
+        await kakaopay.confirm(row())
 
 
 @pytest.mark.parametrize("code", sorted(CONFIGURATION))
@@ -486,7 +492,7 @@ async def test_a_yes_that_cannot_be_read_is_a_doubt(kakaopay: KakaoPay, pg: resp
 
 
 def test_every_sentence_is_korean_and_leads_on(kakaopay: KakaoPay) -> None:
-    assert len({kakaopay.sentence(code) for code in ("QUIT_PAYMENT", "-723", "8521", "8546", "-401", "x")}) == 6
+    assert len({kakaopay.sentence(code) for code in ("QUIT_PAYMENT", "-708", "-723", "8521", "8546", "-401", "x")}) == 7
     for sentence in (*SENTENCES, NOT_APPROVED):
         assert sentence.endswith(("주세요.", "할 수 있습니다."))
 
