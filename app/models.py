@@ -183,7 +183,7 @@ class Payment(SQLModel, table=True):
     failure_message: str | None = None
     checks: int = 0  # how often the PG was asked where this payment stands
     checked_at: datetime | None = None
-    awaiting_answer: bool = False  # the last call to the PG about this payment has brought no usable answer yet
+    awaiting_answer: bool = False  # the last call to the PG about this payment has brought no answer yet
     next_check_at: datetime | None = None  # when the reconciler asks next; None = at rest
     created_at: datetime = Field(default_factory=now)
     claimed_at: datetime | None = None  # when the PG was first asked to take the money

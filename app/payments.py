@@ -202,7 +202,7 @@ async def ask_to_confirm(till: Till, payment: Payment, actor: str, *, repeat: bo
         receipt = await till.gateway_for(payment).confirm(payment)
     except Declined as no:
         if repeat and no.why != "declined":
-            return await _doubt(till, payment.order_id, InDoubt(no.code, no.message), actor)
+            return await _doubt(till, payment.order_id, InDoubt(no.code, no.message, answered=True), actor)
         return await _decline(till, payment.order_id, no, actor)
     except InDoubt as silence:
         return await _doubt(till, payment.order_id, silence, actor)
@@ -254,7 +254,7 @@ async def _doubt(till: Till, order_id: str, silence: InDoubt, actor: str) -> Pay
         if payment.can("doubted"):
             folder.add(payment.move("doubted", actor, failure_code=silence.code))
             payment.check_later()
-        payment.awaiting_answer = payment.unsettled
+        payment.awaiting_answer = payment.unsettled and not silence.answered
         return payment
 
     return await change(till, order_id, doubt)

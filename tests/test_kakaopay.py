@@ -2,9 +2,11 @@
 
 import logging
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
+import time_machine
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,7 +14,7 @@ from app import payments, reconciler, settlement
 from app.clock import now
 from app.gateways import Redirect, Window
 from app.gateways.kakaopay import KakaoPay
-from app.models import Event, Payment
+from app.models import CHECK_AFTER, Event, Payment
 from app.sweep import Bucket, sweep
 from app.till import find
 from tests import story
@@ -166,6 +168,22 @@ def test_a_locked_account_pays_when_the_other_transaction_is_over(
     house.run(reconciler.reconcile, house.till)
     assert house.payment(checkout.order_id).status == "completed"
     assert sandbox.ledger(checkout.order_id)["charged"] == 10_000
+
+
+def test_an_account_that_stays_locked_is_asked_about_in_pauses_that_grow(
+    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox
+) -> None:
+    """KakaoPay answers each time: it is not asked every few seconds like one that keeps silent."""
+    checkout = kakao.authenticate(buyer)
+    kakao.fault("confirm", "code", code="-780:USER_LOCKED", times=None)
+    buyer.get(checkout.back)
+    began, minutes = now(), 12
+    for seconds in range(0, minutes * 60, 5):
+        with time_machine.travel(began + timedelta(seconds=seconds)):
+            house.run(reconciler.reconcile, house.till)
+    assert house.payment(checkout.order_id).status == "in_doubt"
+    in_time = [pause for pause in accumulate(CHECK_AFTER) if pause < minutes * 60]
+    assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 1 + len(in_time)
 
 
 @pytest.mark.parametrize("looks", [0, 1])

@@ -21,7 +21,7 @@ from app.gateways.toss import Toss
 from app.models import CHECK_AFTER, Event, Payment, Purchase, Status
 from app.till import LAST_LOOK, find
 from tests import story
-from tests.conftest import EVERY_WINDOW, Cashier, Checkout, House, Visitor
+from tests.conftest import EVERY_CONFIRM, EVERY_WINDOW, Cashier, Checkout, House, Visitor
 from tests.fragments import assert_page
 from tests.sandboxes import Sandbox
 from tests.test_locks import read_unlocked
@@ -160,6 +160,31 @@ def test_a_silent_pg_is_asked_by_scouts_only_and_one_answer_brings_all_the_other
     assert house.till.stir.is_set(), "the next pass must not be slept over"
     house.run(reconciler.reconcile, house.till)
     assert not any(house.payment(order_id).awaiting_answer for order_id in order_ids)
+
+
+UNSURE = {"toss": "PROVIDER_ERROR", "kakaopay": "-783", "portone": "A_TYPE_OF_TOMORROW"}
+
+
+@pytest.mark.parametrize("accident", ["code", "reset", "status"])
+@EVERY_CONFIRM
+def test_a_doubt_is_looked_at_before_its_time_only_when_the_pg_kept_silent(
+    house: House, buyer: Visitor, member: Visitor, cashier: Cashier, accident: str
+) -> None:
+    """An answer that leaves a doubt says the same a moment later."""
+    doubt, other = cashier.authenticate(buyer), cashier.order(member)
+    cashier.fault("confirm", accident, **({"code": UNSURE[cashier.pg]} if accident == "code" else {"status": 503}))
+    buyer.get(doubt.back)
+    assert house.payment(doubt.order_id).status == "in_doubt"
+    long_ago, later = now() - timedelta(minutes=1), now() + timedelta(minutes=1)
+    silent = accident != "code"
+
+    set_to(house, doubt.order_id, checked_at=long_ago, next_check_at=later)
+    due(house, other.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert (house.payment(doubt.order_id).next_check_at != later) is silent, "when the PG speaks of another"
+    set_to(house, doubt.order_id, next_check_at=later)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(doubt.order_id).checks == silent, "when nothing else is due"
 
 
 @pytest.mark.parametrize("took", [100, 9_999, 10_001, 1_000_000])

@@ -147,12 +147,14 @@ class Declined(Exception):
 class InDoubt(Exception):
     """No usable answer: the money may or may not have moved.
 
-    `bound`: the PG did answer, and will answer the same to the same idempotency key for as long as it keeps it.
+    `answered`: the PG did speak, and not of an error of its own (5xx): it is asked again in pauses that grow, and not
+    every few seconds like one that keeps silent.
+    `bound`: it will answer the same to the same idempotency key for as long as it keeps it.
     """
 
-    def __init__(self, code: str, message: str = "", *, bound: bool = False) -> None:
+    def __init__(self, code: str, message: str = "", *, answered: bool = False, bound: bool = False) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message, self.bound = code, message, bound
+        self.code, self.message, self.answered, self.bound = code, message, answered, bound
 
 
 class Forged(Exception):

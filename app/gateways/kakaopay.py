@@ -157,7 +157,7 @@ class KakaoPay(Gateway):
         try:
             found = await self.find(payment)
         except InDoubt as silence:
-            raise InDoubt(no.name, f"approve {no.code}") from silence
+            raise InDoubt(no.name, f"approve {no.code}", answered=True) from silence
         if found.order_id != payment.order_id:
             raise Declined(no.name, "다른 주문의 거래번호입니다.") from no
         if found.status in ("paid", "canceled"):
@@ -166,7 +166,7 @@ class KakaoPay(Gateway):
             raise Declined(no.name, "카카오페이가 승인하지 않았습니다.") from no
         if no.name in UNTRIED:
             raise Declined(no.name, "카카오페이가 승인을 시도하지 않았습니다.", "try_again") from no
-        raise InDoubt(no.name, f"approve {no.code}") from no
+        raise InDoubt(no.name, f"approve {no.code}", answered=True) from no
 
     async def cancel(
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
@@ -250,7 +250,7 @@ class KakaoPay(Gateway):
         if str(code) in CONFIGURATION:
             log.error("카카오페이 설정을 확인하세요: %s %s", what, code)
             if what != "ready":
-                raise InDoubt(str(code), "판매자 설정")  # §11: the state is kept
+                raise InDoubt(str(code), "판매자 설정", answered=True)  # §11: the state is kept
         raise No(str(code), reason if re.fullmatch("[A-Z0-9_]{1,64}", reason) else "")
 
     def _receipt(self, payment: Payment, answer: dict[str, Any] | None, given: Cancellation | None = None) -> Receipt:

@@ -138,7 +138,7 @@ class PortOneV1(Gateway):
             return receipt
         if receipt.status in ("failed", "canceled", "absent"):
             raise Declined(receipt.code or "PAYMENT_NOT_FOUND", receipt.message or "")
-        raise InDoubt("NOT_PAID_YET", "PG가 아직 결제를 마치지 않았습니다.")
+        raise InDoubt("NOT_PAID_YET", "PG가 아직 결제를 마치지 않았습니다.", answered=True)
 
     async def cancel(
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None

@@ -292,7 +292,8 @@ class Toss(Gateway):
         """§4.2: the code decides, never the message; a 5xx or a code we do not know is "don't know"."""
         kind = CLASS_OF.get(code, "unknown")
         if kind == "unknown" or status >= 500:
-            return InDoubt(code or f"HTTP_{status}", message, bound=bool(code) and code not in AT_WORK)
+            bound = bool(code) and code not in AT_WORK
+            return InDoubt(code or f"HTTP_{status}", message, answered=status < 500, bound=bound)
         if kind == "configuration":
             log.error("토스페이먼츠 설정을 확인하세요: %s", code)
         return Declined(code, message, kind)

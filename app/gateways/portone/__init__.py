@@ -139,7 +139,7 @@ class PortOne(Gateway):
             raise Declined(receipt.code or "FAILED", receipt.message or "")
         if receipt.status == "absent" and refused is None:
             raise Declined("PAYMENT_NOT_FOUND", "PG에 결제가 없습니다.")
-        raise refused or InDoubt("NOT_PAID_YET", "PG가 아직 결제를 마치지 않았습니다.")
+        raise refused or InDoubt("NOT_PAID_YET", "PG가 아직 결제를 마치지 않았습니다.", answered=True)
 
     async def cancel(
         self, payment: Payment, refund: Refund, left: int, account: RefundAccount | None = None
@@ -280,7 +280,8 @@ class PortOne(Gateway):
         if code in CONFIGURATION and status < 500:
             log.error("포트원 설정을 확인하세요: %s", code)
             return Declined(code, message, "configuration")
-        return InDoubt(code or f"HTTP_{status}", message, bound=bool(code) and code != AT_WORK)
+        bound = bool(code) and code != AT_WORK
+        return InDoubt(code or f"HTTP_{status}", message, answered=status < 500, bound=bound)
 
     def _receipt(self, answer: Any, payment: Payment) -> Receipt:
         receipt = read(answer, payment)
