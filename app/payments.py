@@ -254,6 +254,9 @@ async def _doubt(till: Till, order_id: str, silence: InDoubt, actor: str) -> Pay
         if payment.can("doubted"):
             folder.add(payment.move("doubted", actor, failure_code=silence.code))
             payment.check_later()
+        elif payment.status == Status.IN_DOUBT and silence.answered:
+            # The PG's newest word: whether it may be asked to confirm again can hang on it.
+            payment.failure_code, payment.failure_message = silence.code, None
         payment.awaiting_answer = payment.unsettled and not silence.answered
         return payment
 

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import payments, reconciler, settlement
 from app.clock import now
-from app.gateways import Redirect, Window
+from app.gateways import InDoubt, Redirect, Window
 from app.gateways.kakaopay import KakaoPay
 from app.models import CHECK_AFTER, Event, Payment
 from app.sweep import Bucket, sweep
@@ -156,6 +156,29 @@ def test_a_bank_that_answers_after_twenty_minutes_is_waited_for(
     house.run(settlement.settle, house.till, checkout.order_id, "reconciler")
     assert_page(buyer.get(checkout.path), story.BODY)
     assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 1, "the bank is not asked to pay again meanwhile"
+
+
+@pytest.mark.parametrize("first", ["locked", "lost"])
+def test_a_bank_is_waited_for_whatever_the_first_answer_was(
+    house: House, buyer: Visitor, kakao: KakaoCashier, sandbox: Sandbox, first: str
+) -> None:
+    """§10.3: once its answer is unknown, to approve again within 20 minutes would be too soon."""
+    checkout = kakao.authenticate(buyer, button="user-locked" if first == "locked" else "authenticate")
+    if first == "lost":
+        kakao.fault("confirm", "reset", when="before")
+    buyer.get(checkout.back)
+    kakao.fault("confirm", "code", code="-780:BANK_FIRM_UNKNOWN")
+    for _ in range(3):
+        due(house, checkout)
+        house.run(reconciler.reconcile, house.till)
+    house.run(payments._doubt, house.till, checkout.order_id, InDoubt("ReadTimeout"), "buyer")  # of a call before it
+    payment = house.payment(checkout.order_id)
+    assert (payment.status, payment.failure_code) == ("in_doubt", "BANK_FIRM_UNKNOWN")
+    sandbox.advance(20 * 60)
+    due(house, checkout)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(checkout.order_id).status == "completed"
+    assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 2
 
 
 def test_a_locked_account_pays_when_the_other_transaction_is_over(

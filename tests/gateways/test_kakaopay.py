@@ -242,11 +242,13 @@ async def test_whatever_approve_refuses_order_decides(
     assert await kakaopay.confirm(row()) == PAID
     assert sent(pg) == {"cid": CID, "tid": TID}
     pg.post("/order").respond(json=order("AUTH_PASSWORD"))
-    with pytest.raises(InDoubt, match=reason or str(code)):
+    with pytest.raises(InDoubt, match=reason or str(code)) as doubt:
         await kakaopay.confirm(row())
+    assert doubt.value.answered
     pg.post("/order").mock(return_value=no(-500, status=500))
-    with pytest.raises(InDoubt):
+    with pytest.raises(InDoubt, match=reason or str(code)) as doubt:
         await kakaopay.confirm(row())
+    assert doubt.value.answered, "by approve, whose word must not be forgotten"
     pg.post("/order").respond(json=order("FAIL_PAYMENT"))
     with pytest.raises(Declined) as raised:
         await kakaopay.confirm(row())
