@@ -10,7 +10,7 @@ from app import refunds
 from app.clock import now
 from app.folder import Folder, change
 from app.gateways import Receipt
-from app.models import Event, Payment, Purchase, Refund, Status
+from app.models import Event, Payment, Purchase, Refund, RefundStatus, Status
 from app.till import Till
 
 log = logging.getLogger(__name__)
@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 # forgotten an order that was never approved. Five minutes for clocks that disagree.
 # It counts anew from our confirm: a buyer may open the window late, and a PG that is still at work may deny the order.
 APPROVAL_WINDOW = timedelta(minutes=45)
-CANCELED_AT_PG = "CANCELED_AT_PG"
+CANCELED_AT_PG, DEPOSIT_RETURNED = "CANCELED_AT_PG", "DEPOSIT_RETURNED"
 RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
+NOTHING_TO_RETURN = "은행에서 입금이 취소되어 돌려줄 돈이 없습니다."
 
 
 async def write(till: Till, order_id: str, receipt: Receipt, actor: str, *, asked_at: Status | None = None) -> Payment:
@@ -46,13 +47,14 @@ def _write(folder: Folder, receipt: Receipt, actor: str, asked_at: Status | None
     payment = folder.payment
     was = payment.status
     payment.awaiting_answer = False
-    taken_back = receipt.status in ("waiting", "expired") and asked_at == payment.status == Status.COMPLETED
-    if taken_back:
-        event = _return(folder, receipt, actor)
-    else:
-        event = _move_to(payment, receipt, actor, folder.till.gateway_for(payment).sentence)
+    sentence = folder.till.gateway_for(payment).sentence
+    unpaid = receipt.status in ("waiting", "expired") or (receipt.status == "canceled" and not receipt.paid)
+    taken_back = unpaid and asked_at == payment.status == Status.COMPLETED
+    event = _return(folder, receipt, actor) if taken_back else _move_to(payment, receipt, actor, sentence)
     if event:
         folder.add(event)
+    if event and taken_back and (closed := _move_to(payment, receipt, actor, sentence)):  # the account, too
+        folder.add(closed)
     completed = event is not None and event.kind == "completed"
     owed = _deliver(folder, was, receipt) if completed else None
     _read_webhooks(folder, receipt)
@@ -95,15 +97,21 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[
 
 
 def _return(folder: Folder, receipt: Receipt, actor: str) -> Event | None:
-    """The bank has taken the deposit back: nothing is paid any more, and the prompt closes."""
-    payment = folder.payment
-    if payment.refunded_amount or not payment.needs_account:
+    """The bank has taken the deposit back: nothing is paid any more, and the prompt closes.
+
+    So does a refund that waits for an answer, unless some of the money went back: there is nothing left to give.
+    """
+    payment, entry = folder.payment, folder.open_refund
+    in_vain = entry and entry.created_at < receipt.asked and not receipt.canceled
+    if payment.refunded_amount != (entry.amount if entry and in_vain else 0) or not payment.needs_account:
         log.error("%s: PG가 받은 돈을 받지 않았다고 합니다", payment.order_id)
         return None
+    if entry:
+        refunds.close(folder, entry, RefundStatus.FAILED, code=DEPOSIT_RETURNED, message=NOTHING_TO_RETURN)
     refunds.revoke(folder)
     _keep_account(payment, receipt)
     nothing = {"completed_at": None, "paid_amount": 0}
-    return payment.move("returned", actor, failure_code="DEPOSIT_RETURNED", failure_message=RETURNED, **nothing)
+    return payment.move("returned", actor, failure_code=DEPOSIT_RETURNED, failure_message=RETURNED, **nothing)
 
 
 def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | None:

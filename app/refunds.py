@@ -169,24 +169,26 @@ async def _close(
     receipt: Receipt | None = None,
     bound: bool = False,
 ) -> tuple[Payment, Refund]:
-    def close(folder: Folder) -> tuple[Payment, Refund]:
+    def write(folder: Folder) -> tuple[Payment, Refund]:
         ours = folder.refund(entry.id)
         if ours.status in OPEN_REFUND:  # else someone has heard the answer before us
-            _closed(folder, ours, status, code, message, receipt, bound)
+            close(folder, ours, status, code=code, message=message, receipt=receipt, bound=bound)
         return folder.payment, ours
 
-    return await change(till, payment.order_id, close)
+    return await change(till, payment.order_id, write)
 
 
-def _closed(
+def close(
     folder: Folder,
     entry: Refund,
     status: RefundStatus,
-    code: str | None,
-    message: str | None,
-    receipt: Receipt | None,
-    bound: bool,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    receipt: Receipt | None = None,
+    bound: bool = False,
 ) -> None:
+    """What became of a refund that is under way: its money is given back, free again, or still reserved."""
     payment = folder.payment
     if receipt:
         mine = [given for given in unclaimed(folder.refunds, receipt) if given.amount == entry.amount]

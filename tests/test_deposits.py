@@ -210,6 +210,72 @@ def test_what_was_given_back_in_part_is_never_taken_back_on_top(
     assert sound(house) == []
 
 
+@SQLITE
+@pytest.mark.parametrize("amount", ["10000", "4000"])
+def test_a_deposit_taken_back_ends_the_refund_that_nobody_has_answered(
+    house: House,
+    buyer: Visitor,
+    admin: Visitor,
+    cashier: Cashier,
+    sandbox: Sandbox,
+    deposited: Checkout,
+    amount: str,
+) -> None:
+    sandbox.fault("cancel", "reset", when="before")
+    assert cashier.refund(admin, deposited, amount=amount, **ACCOUNT).status_code == 202
+    pay_in(sandbox, deposited, undo=True)
+    due(house, deposited.order_id)
+    house.run(reconciler.reconcile, house.till)
+    payment, [entry] = house.payment(deposited.order_id), house.refunds(deposited.order_id)
+    assert (payment.status, payment.paid_amount, payment.refunded_amount) == ("waiting", 0, 0)
+    assert (entry.status, entry.failure_code, entry.account_sealed) == ("failed", "DEPOSIT_RETURNED", None)
+    assert house.kinds(deposited.order_id)[-2:] == ["refund_failed", "returned"]
+    assert story.BODY not in buyer.get("/prompts/1").text
+    assert_page(admin.get(f"/admin{deposited.path}"), "돌려줄 돈이 없습니다")
+    assert sound(house) == []
+
+    pay_in(sandbox, deposited)
+    due(house, deposited.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert_page(buyer.get(deposited.path), "결제가 끝났습니다", story.BODY)
+    assert cashier.refund(admin, deposited, **ACCOUNT).status_code == 200
+    assert sandbox.ledger(deposited.order_id)["refunded"] == 10_000
+    assert sound(house) == []
+
+
+@SQLITE
+def test_a_refund_that_only_closes_the_account_of_a_deposit_taken_back_closes_the_prompt(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox, deposited: Checkout
+) -> None:
+    """The PG says yes, and has given nothing back: there was nothing any more."""
+    pay_in(sandbox, deposited, undo=True)
+    assert cashier.refund(admin, deposited, **ACCOUNT).status_code == 202
+    due(house, deposited.order_id)
+    house.run(reconciler.reconcile, house.till)
+    payment, [entry] = house.payment(deposited.order_id), house.refunds(deposited.order_id)
+    assert (payment.status, payment.paid_amount, payment.next_check_at) == ("canceled", 0, None)
+    assert (entry.status, entry.failure_code) == ("failed", "DEPOSIT_RETURNED")
+    assert house.kinds(deposited.order_id)[-3:] == ["refund_failed", "returned", "canceled"]
+    assert story.BODY not in buyer.get("/prompts/1").text
+    assert sandbox.ledger(deposited.order_id)["refunded"] == 0
+    assert sound(house) == []
+
+
+@SQLITE
+def test_a_refund_that_came_after_the_question_is_not_ended_by_its_answer(
+    house: House, admin: Visitor, cashier: Cashier, sandbox: Sandbox, deposited: Checkout
+) -> None:
+    late = paid(house.payment(deposited.order_id), status="waiting")
+    sandbox.fault("cancel", "reset", when="after")
+    cashier.refund(admin, deposited, amount="4000", **ACCOUNT)
+    house.run(receipts.write, house.till, deposited.order_id, late, "webhook", asked_at="completed")
+    due(house, deposited.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert [entry.status for entry in house.refunds(deposited.order_id)] == ["done"]
+    assert house.payment(deposited.order_id).status == "completed"
+    assert sound(house) == []
+
+
 # ── giving it back ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
