@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 APPROVAL_WINDOW = timedelta(minutes=45)
 CANCELED_AT_PG, DEPOSIT_RETURNED = "CANCELED_AT_PG", "DEPOSIT_RETURNED"
 RETURNED = "은행에서 입금이 취소되어 프롬프트를 닫았습니다. 다시 입금하면 바로 열립니다."
+ANOTHER_ORDER = "다른 주문의 결제라 이 주문은 결제되지 않았습니다. 다시 결제해 주세요."
 NOTHING_TO_RETURN = "은행에서 입금이 취소되어 돌려줄 돈이 없습니다."
 
 
@@ -73,6 +74,10 @@ def _read_webhooks(folder: Folder, receipt: Receipt) -> None:
 
 
 def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[[str], str]) -> Event | None:
+    closes = (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW
+    over = receipt.asked > closes  # not: written down after it
+    if receipt.order_id != payment.order_id:
+        return _mistrust(payment, receipt, actor, over=over)
     kind = {
         "paid": "completed",
         "waiting": "waiting",
@@ -80,8 +85,7 @@ def _move_to(payment: Payment, receipt: Receipt, actor: str, sentence: Callable[
         "canceled": "canceled",
         "expired": "expired",
     }.get(receipt.status)
-    closes = (payment.claimed_at or payment.created_at) + APPROVAL_WINDOW
-    if receipt.status in ("absent", "open") and receipt.asked > closes:  # not: written down after it
+    if receipt.status in ("absent", "open") and over:
         kind = "expired"
     if kind is None or not payment.can(kind):
         return None
@@ -116,12 +120,8 @@ def _return(folder: Folder, receipt: Receipt, actor: str) -> Event | None:
 
 def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | None:
     """The PG holds money, or an account for it. What it took is kept as evidence even when it is not what we asked."""
-    if (receipt.order_id, receipt.currency) != (payment.order_id, "KRW"):
-        said = f"{receipt.order_id} {receipt.currency}"
-        log.error("PG가 다른 결제를 말합니다: 주문 %s, PG %s", payment.order_id, said)
-        if not payment.can("doubted"):
-            return None
-        return payment.move("doubted", actor, failure_code="ORDER_MISMATCH", failure_message=f"PG: {said}")
+    if receipt.currency != "KRW":
+        return _mistrust(payment, receipt, actor)
     _keep_account(payment, receipt)
     paid = kind == "completed"
     return payment.move(
@@ -135,6 +135,16 @@ def _take(payment: Payment, receipt: Receipt, kind: str, actor: str) -> Event | 
         failure_code=None,
         failure_message=None,
     )
+
+
+def _mistrust(payment: Payment, receipt: Receipt, actor: str, *, over: bool = False) -> Event | None:
+    """Another currency, or another order, whose key the browser brought: how that one ended says nothing of ours."""
+    said = f"{receipt.order_id} {receipt.currency}"
+    log.error("PG가 다른 결제를 말합니다: 주문 %s, PG %s", payment.order_id, said)
+    kind, why = ("expired", ANOTHER_ORDER) if over else ("doubted", f"PG: {said}")
+    if not payment.can(kind):
+        return None
+    return payment.move(kind, actor, failure_code="ORDER_MISMATCH", failure_message=why)
 
 
 def _keep_account(payment: Payment, receipt: Receipt) -> None:

@@ -223,6 +223,38 @@ def test_another_order_or_currency_at_the_pg_is_a_doubt(
     assert house.purchases(checkout.order_id) == []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("refunded", [False, True])
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "code", "code": "ALREADY_PROCESSED_PAYMENT"}])
+def test_a_key_of_another_order_decides_nothing_and_the_doubt_ends_with_the_window(
+    house: House,
+    buyer: Visitor,
+    admin: Visitor,
+    cashier: Cashier,
+    sandbox: Sandbox,
+    fault: dict[str, str],
+    refunded: bool,
+) -> None:
+    """From the buyer's own address bar; and the PG's no to it got lost."""
+    theirs, ours = cashier.buy(buyer), cashier.authenticate(buyer, story.DISCOUNTED)
+    if refunded:
+        cashier.refund(admin, theirs)
+    cashier.fault("confirm", **fault)
+    buyer.get(ours.back.replace(ours.payment_key, theirs.payment_key))
+    due(house, ours.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(ours.order_id).status == "in_doubt"
+
+    due(house, ours.order_id)
+    set_to(house, ours.order_id, claimed_at=now() - timedelta(minutes=46))
+    house.run(reconciler.reconcile, house.till)
+    payment = house.payment(ours.order_id)
+    assert (payment.status, payment.paid_amount, payment.next_check_at) == ("expired", 0, None)
+    assert "돌려드렸습니다" not in assert_page(buyer.get(ours.path), "결제되지 않았습니다").get_text()
+    assert house.payment(cashier.buy(buyer, story.DISCOUNTED).order_id).status == "completed"
+    assert sandbox.ledger(ours.order_id)["charged"] == 0
+
+
 @pytest.mark.parametrize("closed", [Status.EXPIRED, Status.FAILED])
 def test_money_that_arrives_late_opens_the_prompt(
     house: House, buyer: Visitor, cashier: Cashier, closed: Status
