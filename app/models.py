@@ -63,6 +63,9 @@ MOVES: dict[str, dict[Status, Status]] = {
     "returned": {Status.COMPLETED: Status.WAITING},  # the bank took the deposit back
 }
 
+IN_FLIGHT = "status IN ('confirming', 'in_doubt')"
+"""Of a payment that may be taking money at this moment; in SQL's words, by which its index is found."""
+
 # Seconds between two questions about one unsettled payment: quick while the buyer may be watching.
 CHECK_AFTER = (5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600)
 RARELY = timedelta(hours=6)
@@ -138,9 +141,7 @@ class Payment(SQLModel, table=True):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("refunded_amount >= 0 AND refunded_amount <= paid_amount", name="refunded_amount"),
         # One buyer cannot have two payments for one prompt at the PG at once: a second window waits or is refused.
-        Index(
-            "uq_payment_in_flight", "user_id", "prompt_id", unique=True, **_only("status IN ('confirming', 'in_doubt')")
-        ),
+        Index("uq_payment_in_flight", "user_id", "prompt_id", unique=True, **_only(IN_FLIGHT)),
         Index("ix_payment_next_check_at", "next_check_at", **_only("next_check_at IS NOT NULL")),
         Index("ix_payment_created_at_id", "created_at", "id"),
         Index("ix_payment_amount_id", "amount", "id"),

@@ -15,7 +15,7 @@ PROBLEMS = {
     402: "The PG said no: its code and a sentence.",
     403: "Not an admin, or a page of another site.",
     404: "No such order, or somebody else's.",
-    409: "Owned already, settled by another transaction, or more than is left.",
+    409: "Owned already, an earlier payment still in flight, settled by another transaction, or more than is left.",
     422: "A field is wrong: `errors` has a sentence for each.",
 }
 

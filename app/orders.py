@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import daily, terms
 from app.clock import now
 from app.db import among
 from app.folder import write_down
-from app.models import Payment, Prompt, Purchase, Status, User
+from app.models import IN_FLIGHT, Payment, Prompt, Purchase, Status, User
 from app.order_id import new_order_id
 from app.till import Refused, Till
 
@@ -24,6 +25,7 @@ CONSENT = (
 )
 CONSENT_DIGEST = hashlib.sha256(CONSENT.encode()).hexdigest()
 OWNED = "이미 보유한 프롬프트입니다."
+EARLIER = "이 프롬프트의 이전 결제를 확인하고 있어 새로 주문하지 않았습니다. 그 결과를 먼저 확인해 주세요."
 
 _INSERT = insert(Payment).returning(Payment)
 _PROMPTS = select(Prompt).where(among(Prompt.id, "prompt_ids"))
@@ -31,6 +33,11 @@ _OWNED = select(Purchase.user_id, Purchase.prompt_id).where(
     among(Purchase.user_id, "user_ids"),
     among(Purchase.prompt_id, "prompt_ids"),
     col(Purchase.revoked_at).is_(None),
+)
+_IN_FLIGHT = (
+    select(Payment)
+    .where(among(Payment.user_id, "user_ids"), among(Payment.prompt_id, "prompt_ids"), text(IN_FLIGHT))
+    .with_hint(Payment, "INDEXED BY uq_payment_in_flight", "sqlite")  # it would read all that is in flight, by status
 )
 
 
@@ -46,13 +53,25 @@ class Order:
 
 
 async def start(till: Till, user: User, order: Order) -> Payment:
-    """A pending payment at our price. Raises Refused: no such prompt or method, owned already, another price shown."""
+    """A pending payment at our price.
+
+    Raises Refused: no such prompt or method, owned already, an earlier payment in flight, another price shown.
+    """
     gateway = till.gateway_of_method(order.payment_method)
     if gateway is None:
         raise Refused("METHOD_UNAVAILABLE", "지금은 쓸 수 없는 결제수단입니다. 다른 결제수단을 골라 주세요.", 422)
     wish = Wanted(user, order, gateway.name, now() + timedelta(seconds=till.settle_after))
     payment: Payment = await till.db.write_together(_start, wish, key=(user.id, order.prompt_id))
     return payment
+
+
+async def in_flight(session: AsyncSession, user_id: int, prompt_id: int) -> Payment | None:
+    """The payment that may be taking money for this prompt now: no other order for it begins meanwhile.
+
+    A window that takes the money by itself would take it twice, whatever we refuse to confirm.
+    """
+    same = {"user_ids": [user_id], "prompt_ids": [prompt_id]}
+    return (await session.exec(_IN_FLIGHT, params=same)).one_or_none()
 
 
 @dataclass(frozen=True)
@@ -64,14 +83,14 @@ class Wanted:
     gateway: str
     check_at: datetime
 
-    def facts(self, prompt: Prompt | None, owned: bool) -> dict[str, Any]:
-        """Of the payment that begins. Raises Refused."""
+    def facts(self, prompt: Prompt | None, taken: Refused | None) -> dict[str, Any]:
+        """Of the payment that begins. Raises Refused; `taken` says why this buyer cannot have this prompt."""
         user, order = self.user, self.order
         assert user.id is not None, "only people with an account buy"
         if prompt is None or prompt.id is None:
             raise Refused("NOT_FOUND", "그런 프롬프트가 없습니다.", 404)
-        if owned:
-            raise Refused("ALREADY_OWNED", OWNED)
+        if taken:
+            raise taken
         amount = prompt.price_for(user)
         if order.amount not in (None, amount):
             raise Refused("AMOUNT_MISMATCH", f"가격이 ₩{amount:,}입니다. 금액을 확인하고 다시 눌러 주세요.", 400)
@@ -95,12 +114,12 @@ class Wanted:
 
 def _start(session: Session, wishes: Sequence[Wanted]) -> Sequence[Payment | Refused]:
     """For everybody who orders at this moment (app.together)."""
-    prompts, owned = _on_offer(session, wishes)
+    prompts, taken = _on_offer(session, wishes)
     asked: list[dict[str, Any] | Refused] = []
     for wish in wishes:
         prompt_id = wish.order.prompt_id
         try:
-            asked.append(wish.facts(prompts.get(prompt_id), (wish.user.id, prompt_id) in owned))
+            asked.append(wish.facts(prompts.get(prompt_id), taken.get((wish.user.id, prompt_id))))
         except Refused as no:
             asked.append(no)
     begun = _begin(session, [facts for facts in asked if not isinstance(facts, Refused)])
@@ -118,9 +137,17 @@ def _begin(session: Session, rows: list[dict[str, Any]]) -> dict[str, Payment]:
     return {payment.order_id: payment for payment in payments}
 
 
-def _on_offer(session: Session, wishes: Sequence[Wanted]) -> tuple[dict[int | None, Prompt], set[tuple[int, int]]]:
-    """The prompts that are asked for, and who owns which of them already."""
+def _on_offer(
+    session: Session, wishes: Sequence[Wanted]
+) -> tuple[dict[int | None, Prompt], dict[tuple[int | None, int], Refused]]:
+    """The prompts that are asked for, and why some of these buyers cannot have some of them."""
     asked = {"prompt_ids": list({wish.order.prompt_id for wish in wishes})}
     prompts = {prompt.id: prompt for prompt in session.scalars(_PROMPTS, asked)}
-    owners = session.execute(_OWNED, asked | {"user_ids": list({wish.user.id for wish in wishes})})
-    return prompts, {(row.user_id, row.prompt_id) for row in owners}
+    by_whom = asked | {"user_ids": list({wish.user.id for wish in wishes})}
+    taken: dict[tuple[int | None, int], Refused] = {
+        (earlier.user_id, earlier.prompt_id): Refused("IN_FLIGHT", EARLIER)
+        for earlier in session.scalars(_IN_FLIGHT, by_whom)
+    }
+    for owner in session.execute(_OWNED, by_whom):
+        taken[owner.user_id, owner.prompt_id] = Refused("ALREADY_OWNED", OWNED)
+    return prompts, taken

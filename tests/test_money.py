@@ -14,8 +14,8 @@ from app.gateways import Window
 from app.gateways.toss import Toss
 from app.till import find
 from tests import story
-from tests.conftest import EVERY_CONFIRM, EVERY_PG, Cashier, House, Visitor
-from tests.fragments import assert_page, assert_problem, assert_row_redrawn, soup
+from tests.conftest import EVERY_CONFIRM, EVERY_PG, ORDER, Cashier, House, Visitor
+from tests.fragments import assert_leaves_for, assert_page, assert_problem, assert_row_redrawn, soup
 from tests.sandboxes import Sandbox
 
 
@@ -257,6 +257,54 @@ def test_a_second_window_is_not_confirmed_while_the_first_is_in_doubt(
     assert_page(buyer.get(second.back), "다른 창에서 이 프롬프트의 결제를 확인하고 있습니다", status=409)
     assert sandbox.total()["charged"] == 10_000
     assert house.payment(second.order_id).status == "pending"
+
+
+@EVERY_PG
+def test_while_a_payment_is_in_flight_no_other_order_for_its_prompt_begins(
+    house: House, buyer: Visitor, other: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    first = cashier.authenticate(buyer)
+    cashier.fault("confirm", "reset", when="after")
+    buyer.get(first.back)
+    assert house.payment(first.order_id).status == "in_doubt"
+
+    page = assert_page(buyer.get(f"/prompts/{story.PROMPT}"), "이전 결제를 확인하고 있습니다")
+    assert page.select_one(f"a[href='{first.path}']")
+    assert not [button for button in page.select("[role=button]") if "구매하기" in button.get_text()]
+    for ask in (buyer.request, buyer.part):
+        assert_leaves_for(ask("GET", f"/payments/new?prompt_id={story.PROMPT}"), first.path)
+    form = ORDER | {"payment_method": cashier.method, "prompt_id": str(story.PROMPT)}
+    assert_page(buyer.post("/payments", data=form), "이전 결제를 확인하고 있어", status=409)
+    body = {"prompt_id": story.PROMPT, "payment_method": cashier.method}
+    assert_problem(buyer.post("/api/payment/prepare", json=body), 409, "IN_FLIGHT")
+    assert sandbox.total()["charged"] == 10_000
+
+    cashier.order(buyer, story.DISCOUNTED)
+    cashier.order(other)
+    assert "구매하기" in assert_page(other.get(f"/prompts/{story.PROMPT}")).get_text()
+    long_ago(house, first.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert_page(buyer.get(f"/prompts/{story.PROMPT}"), story.BODY)
+
+
+def test_of_many_orders_at_once_only_those_with_a_payment_in_flight_do_not_begin(
+    house: House, buyer: Visitor, other: Visitor, cashier: Cashier
+) -> None:
+    """They share their statements: each of these buyers is looked up with each of these prompts."""
+    for visitor, prompt_id in ((buyer, story.PROMPT), (other, story.DISCOUNTED)):
+        checkout = cashier.authenticate(visitor, prompt_id)
+        cashier.fault("confirm", "reset", when="before")
+        visitor.get(checkout.back)
+        assert house.payment(checkout.order_id).status == "in_doubt"
+
+    def prepare(wish: tuple[Visitor, int]) -> int:
+        visitor, prompt_id = wish
+        body = {"prompt_id": prompt_id, "payment_method": "card"}
+        return int(visitor.post("/api/payment/prepare", json=body).status_code)
+
+    wishes = [(visitor, prompt_id) for visitor in (buyer, other) for prompt_id in (story.PROMPT, story.DISCOUNTED)] * 5
+    with ThreadPoolExecutor(20) as crowd:
+        assert list(crowd.map(prepare, wishes)) == [409, 201, 201, 409] * 5
 
 
 @EVERY_PG

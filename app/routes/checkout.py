@@ -55,6 +55,9 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
             raise HTTPException(404)
         if await owned(session, request.state.user.id, prompt.id) and status == 200:
             return redirect(request, request.url_for("prompt", id=prompt.id).path)
+        earlier = await orders.in_flight(session, request.state.user.id, prompt.id)
+        if earlier and status == 200:
+            return redirect(request, request.url_for("payment", order_id=earlier.order_id).path)
         last = await _last_method(session, request.state.user.id)
     silent = {key for name, gateway in till.gateways.items() if till.circuits[name].open for key in gateway.methods}
     offered = [key for key in till.methods if key not in silent]

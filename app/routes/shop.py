@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app import orders
 from app.auth import anyone
 from app.forms import cleaned
 from app.models import Prompt, Purchase
@@ -56,4 +57,5 @@ async def show(request: Request) -> Response:
         if prompt is None or prompt.id is None:
             raise HTTPException(404)
         purchase = await owned(session, user.id, prompt.id) if user else None
-    return render(request, "shop/show.html", prompt=prompt, purchase=purchase)
+        earlier = await orders.in_flight(session, user.id, prompt.id) if user else None
+    return render(request, "shop/show.html", prompt=prompt, purchase=purchase, earlier=earlier)
