@@ -120,8 +120,9 @@ async def _look(till: Till, order_id: str) -> Payment:
 
     def lease(folder: Folder) -> tuple[Payment, bool]:
         payment = folder.payment
-        if payment.checked_at and now() < payment.checked_at + BREATH:
-            payment.next_check_at = payment.next_check_at or payment.checked_at + BREATH  # the last look was too early
+        payment.awaiting_answer = True
+        if payment.checked_at and now() < (again := payment.checked_at + BREATH):
+            payment.next_check_at = min(payment.next_check_at or again, again)  # the last look was too early
             return payment, False
         payment.checked_at = now()
         payment.next_check_at = payment.next_check_at or now() + timedelta(seconds=till.settle_after)

@@ -12,10 +12,10 @@ from app import payments, reconciler
 from app.clock import now
 from app.gateways import Window
 from app.gateways.toss import Toss
-from app.till import find
+from app.till import BREATH, find
 from tests import story
-from tests.conftest import EVERY_CONFIRM, EVERY_PG, ORDER, Cashier, House, Visitor
-from tests.fragments import assert_leaves_for, assert_page, assert_problem, assert_row_redrawn, soup
+from tests.conftest import EVERY_CONFIRM, EVERY_PG, EVERY_WINDOW, ORDER, Cashier, House, Visitor
+from tests.fragments import assert_fragment, assert_leaves_for, assert_page, assert_problem, assert_row_redrawn, soup
 from tests.sandboxes import Sandbox
 
 
@@ -307,6 +307,49 @@ def test_of_many_orders_at_once_only_those_with_a_payment_in_flight_do_not_begin
         assert list(crowd.map(prepare, wishes)) == [409, 201, 201, 409] * 5
 
 
+@EVERY_WINDOW
+@pytest.mark.parametrize("silent", [True, False])
+def test_what_a_window_took_while_another_payment_was_in_flight_is_not_called_unpaid(
+    house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox, silent: bool
+) -> None:
+    """The PG has no answer when the buyer returns; or it gave one a moment before the money moved."""
+    toss = Cashier(sandbox)
+    first, second = toss.authenticate(buyer), cashier.authenticate(buyer)
+    toss.fault("confirm", "reset", when="after")
+    buyer.get(first.back)
+    if silent:
+        cashier.fault("find", "status", status=500)
+    else:
+        asked_a_moment_ago(house, second.order_id)
+    assert_leaves_for(buyer.get(second.back), second.path)
+    assert house.payment(second.order_id).status == "pending"
+    page = assert_page(buyer.get(second.path), "결제를 확인하고 있습니다", "다시 결제하지 마세요")
+    assert not page.select(".outcome .button"), "there is nothing to press"
+    assert page.select_one("[hx-trigger='every 2s']"), "the page asks by itself"
+    due_at, asked_at = house.payment(second.order_id).next_check_at, house.payment(second.order_id).checked_at
+    assert due_at
+    assert asked_at
+    assert silent or due_at <= asked_at + BREATH
+
+    long_ago(house, second.order_id)
+    assert_fragment(buyer.part("GET", second.path), "결제가 끝났습니다", story.BODY)
+    long_ago(house, first.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(first.order_id).status == "refunded", "taken twice, kept once"
+    total = sandbox.total()
+    assert (total["charged"], total["refunded"]) == (20_000, 10_000)
+
+
+@EVERY_PG
+def test_an_open_order_is_called_unpaid_only_where_nothing_is_taken_before_we_confirm(
+    buyer: Visitor, cashier: Cashier
+) -> None:
+    page = assert_page(buyer.get(cashier.order(buyer).path), "아직 결제하지 않았습니다", "결제창 열기")
+    takes = cashier.second_ends == "refunded"
+    assert ("돈이 나가지 않았습니다" in page.get_text()) is not takes
+    assert page.select_one("[hx-trigger='every 10s']"), "it may be paid in another window"
+
+
 @EVERY_PG
 def test_a_second_return_does_not_charge_twice(buyer: Visitor, cashier: Cashier, sandbox: Sandbox) -> None:
     checkout = cashier.buy(buyer)
@@ -452,3 +495,11 @@ def long_ago(house: House, order_id: str, created: timedelta = timedelta()) -> N
         payment.created_at = now() - max(created, timedelta(seconds=10))
 
     house.change(age)
+
+
+def asked_a_moment_ago(house: House, order_id: str) -> None:
+    async def ask(session: AsyncSession) -> None:
+        payment = await find(session, order_id)
+        payment.checked_at = now()
+
+    house.change(ask)

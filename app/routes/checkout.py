@@ -157,6 +157,7 @@ async def _payment(request: Request, payment: Payment) -> Response:
     till: Till = request.state.till
     user = request.state.user
     is_buyer = user is not None and payment.user_id == user.id
+    gateway = till.gateways.get(payment.gateway)
     async with till.db.read() as session:
         prompt = (await session.exec(select(Prompt).where(col(Prompt.id) == payment.prompt_id))).one()
         purchase = await owned(session, payment.user_id, payment.prompt_id)
@@ -167,6 +168,7 @@ async def _payment(request: Request, payment: Payment) -> Response:
         payment=payment,
         prompt=prompt,
         is_buyer=is_buyer,
+        charges_in_window=gateway is None or gateway.charges_in_window,
         unlocked=is_buyer and purchase is not None,
         owned_by_other_payment=purchase is not None and purchase.payment_id != payment.id,
     )
