@@ -228,13 +228,18 @@ class Live:
             viewer.hear(batch)
         return True
 
+    async def newest(self) -> int:
+        """The end of the log."""
+        async with self.db.read() as session:
+            newest: int | None = await (await session.connection()).scalar(NEWEST)
+        return newest or 0
+
     async def welcome(self, viewer: Viewer) -> None:
         """The first viewer makes us look again, from here on: while nobody watched, nothing was read."""
         if not self.viewers:
-            async with self.db.read() as session:
-                newest: int | None = await (await session.connection()).scalar(NEWEST)
+            newest = await self.newest()
             if not self.viewers:  # nor did anybody come meanwhile
-                self.cursor = newest or 0
+                self.cursor = newest
         self.viewers.add(viewer)
         if self.closed:  # meanwhile
             viewer.end()

@@ -196,6 +196,39 @@ def test_what_happens_between_the_page_and_its_stream_is_told(buyer: Visitor, ad
         Stream(answer.iter_lines()).until(f"#payment-{checkout.order_id}")
 
 
+@pytest.mark.parametrize(
+    ("query", "last_id"), [({}, None), ({"after": ""}, None), ({"after": ""}, "?"), ({"after": "{}"}, "-1")]
+)
+def test_a_stream_without_a_readable_place_begins_where_the_address_says_or_now(
+    buyer: Visitor, admin: Visitor, cashier: Cashier, query: dict[str, str], last_id: str | None
+) -> None:
+    after = {name: value.format(_place(admin)) for name, value in query.items()}
+    headers = PARTIAL | ({"Last-Event-ID": last_id} if last_id else {})
+    with admin.stream("GET", "/admin/payments/live", params=after, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        checkout = cashier.order(buyer)
+        Stream(answer.iter_lines()).until(f"#payment-{checkout.order_id}")
+
+
+@one_database
+def test_a_stream_without_a_place_tells_nothing_of_before(buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:
+    before = cashier.order(buyer)
+    with admin.stream("GET", "/admin/payments/live") as answer:
+        checkout = cashier.order(buyer)
+        first = Stream(answer.iter_lines()).next()
+        assert checkout.order_id in first
+        assert before.order_id not in first
+    for place in ("-1", "nonsense", "2147483648", "00000000000" + "9" * 15):
+        assert admin.get("/admin/payments/live", params={"after": place}).status_code == 422
+
+
+def _place(admin: Visitor) -> str:
+    """The page's own, as its stream's address says it."""
+    url = str(soup(admin.get("/admin/payments").text).select("[hx-sse\\:connect]")[0]["hx-sse:connect"])
+    return url.partition("after=")[2].partition("&")[0]
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer: nothing can be late
 def test_an_event_that_becomes_visible_late_is_told_all_the_same(
     house: House, buyer: Visitor, admin: Visitor, cashier: Cashier

@@ -8,6 +8,7 @@ from app import counts
 from app.auth import admin_reads, admin_required
 from app.filters import Filter
 from app.forms import MAX_ID
+from app.live import Live
 from app.render import render, wants_fragment
 from app.search import PAGE, Page, search
 from app.streams import Stream
@@ -65,9 +66,18 @@ async def count(request: Request, session: AsyncSession) -> Response:
 
 @admin_required
 async def live(request: Request) -> Response:
-    """The stream behind the list. `after` is the page's place in the log; a browser that returns says where it was."""
+    """The stream behind the list. `after` is the page's place in the log; a browser that returns says where it was.
+
+    Without a place it begins now.
+    """
     wanted, errors = Filter.read(request.query_params)
-    after = request.headers.get("last-event-id") or request.query_params.get("after", "")
-    if wanted is None or not (after.isascii() and after.isdigit() and int(after[:11]) <= MAX_ID):
+    last, after = request.headers.get("last-event-id", ""), request.query_params.get("after", "")
+    place = last if _is_place(last) else after
+    if wanted is None or not (place == "" or _is_place(place)):
         raise Refused("INVALID", next(iter(errors.values()), BAD_PLACE), 422)
-    return Stream(request.state.live, wanted, int(after))
+    hub: Live = request.state.live
+    return Stream(hub, wanted, int(place) if place else await hub.newest())
+
+
+def _is_place(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID
