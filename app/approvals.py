@@ -45,7 +45,7 @@ async def ask(
 async def grant(till: Till, approval_id: int, *, amount: int, by: str) -> tuple[Payment, Refund]:
     """Agree, and give back. Safe to repeat: should we die in between, pressing again carries on.
 
-    Raises Refused: one's own request, another amount than was asked for, refused by somebody, or stale.
+    Raises Refused: one's own request, another amount than was asked for, refused by somebody, stale, or nobody to ask.
     """
     payment, approval = await _decide(till, approval_id, by, granted=True, amount=amount)
     sealed = approval.account_sealed
@@ -87,6 +87,8 @@ async def _decide(
         if approval.decided_at and not (granted and approval.granted):
             raise Refused("DECIDED", DECIDED)
         if not approval.decided_at:
+            if granted:
+                refunds.gateway_of(till, payment)
             approval.decided_at, approval.decided_by, approval.granted = now(), by, granted
             approval.account_sealed = approval.account_sealed if granted else None
             kind = "approval_given" if granted else "approval_refused"

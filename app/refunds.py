@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.clock import now
 from app.folder import Folder, change
-from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount
+from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount, gateway_label
 from app.models import (
     OPEN_REFUND,
     Payment,
@@ -20,6 +20,7 @@ from app.till import Refused, Till, Wait, find
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
 TWO_PEOPLE = "한 결제에서 ₩{:,}을 넘는 환불은 다른 사람의 승인이 있어야 합니다."
+UNREACHABLE = "{}의 키가 설정되어 있지 않아 환불하지 않았습니다. 키를 설정한 뒤 다시 환불해 주세요."
 UNDELIVERABLE = "undeliverable"
 """The key of the refund that we owe because we cannot deliver: asked for until the PG holds nothing of it."""
 
@@ -40,8 +41,8 @@ async def refund(
 
     A deposit needs the `account` it goes back to; anything else takes none. `shown` is what was left, in won, when
     somebody decided on it; `approved` says that two people did. Raises Refused: not refundable, more than is left, a
-    wrong account, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED), or a key that was
-    used for something else.
+    wrong account, no longer what was shown (STALE), not one person's decision (APPROVAL_REQUIRED), nobody to ask for it
+    (GATEWAY_NOT_CONFIGURED), or a key that was used for something else.
     """
 
     def reserve_it(folder: Folder) -> tuple[Payment, Refund | None, bool]:
@@ -52,6 +53,7 @@ async def refund(
         wanted = _refundable(payment, amount, folder.open_refund, shown)
         if folder.open_refund:
             return payment, None, False
+        gateway_of(till, payment)
         sealed = sealed_for(till, payment, account)
         if not approved and 0 < till.approval_above < payment.refunded_amount + wanted:
             raise Refused("APPROVAL_REQUIRED", TWO_PEOPLE.format(till.approval_above), 403)
@@ -84,13 +86,20 @@ def _refundable(payment: Payment, amount: int | None, before: Refund | None, sho
     return payment.remaining if amount is None else amount
 
 
+def gateway_of(till: Till, payment: Payment) -> Gateway:
+    """Who is asked to give it back. Raises Refused when its keys are gone: nothing may be reserved then."""
+    if gateway := till.gateways.get(payment.gateway):
+        return gateway
+    raise Refused("GATEWAY_NOT_CONFIGURED", UNREACHABLE.format(gateway_label(payment.gateway)), 502)
+
+
 def sealed_for(till: Till, payment: Payment, account: RefundAccount | None) -> str | None:
     """The account of a deposit, encrypted. Raises Refused when it is missing, of no use, or not asked for."""
     if not payment.needs_account:
         if account:
             raise Refused("ACCOUNT_NOT_NEEDED", "결제한 수단으로 돌려주는 결제입니다. 환불 계좌를 빼 주세요.", 422)
         return None
-    gateway = till.gateway_for(payment)
+    gateway = gateway_of(till, payment)
     if account is None:
         raise Refused(
             "ACCOUNT_REQUIRED",
@@ -133,8 +142,8 @@ async def send(till: Till, payment: Payment, entry: Refund, *, repeat: bool = Fa
     A "not now" to a repeat says nothing of the first request, which may still be on its way; nor does any "no" to a
     new attempt, before the PG's book was looked into.
     """
-    gateway = till.gateway_for(payment)
     try:
+        gateway = till.gateway_for(payment)
         left = payment.remaining + entry.amount
         receipt = await gateway.cancel(payment, entry, left, account_of(till, payment, entry))
     except Declined as no:

@@ -14,7 +14,7 @@ from app import __main__, auth
 from app.models import ApiToken, Payment, User
 from tests import story
 from tests.conftest import Cashier, Checkout, House, Visitor
-from tests.fragments import assert_problem
+from tests.fragments import assert_form_again, assert_problem
 from tests.sandboxes import Sandbox
 
 TOKEN = "token-of-{}-0123456789"
@@ -327,6 +327,23 @@ def test_refund_refuses(stranger: Visitor, buyer: Visitor, other: Visitor, admin
         assert_problem(refund(admin, checkout, **body), 422, "INVALID")
     assert_problem(refund(admin, Checkout("N" * 24)), 404, "NOT_FOUND")
     assert sandbox.ledger(checkout.order_id)["refunded"] == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_refund_that_nobody_can_be_asked_for_reserves_nothing(
+    house: House, buyer: Visitor, admin: Visitor, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = bought(sandbox, buyer)
+    form = {"amount": "", "reason": "단순변심", "key": "form"}
+    with monkeypatch.context() as lost:
+        lost.delitem(house.till.gateways, "toss")
+        told = assert_problem(refund(admin, checkout), 502, "GATEWAY_NOT_CONFIGURED")
+        assert "토스페이먼츠의 키가" in told["detail"]
+        answer = admin.part("POST", f"/admin/payments/{checkout.order_id}/refunds", data=form)
+        assert_form_again(answer, "amount", "토스페이먼츠의 키가", status=502, reason="단순변심")
+    assert house.refunds(checkout.order_id) == []
+    assert house.payment(checkout.order_id).refunded_amount == 0
+    assert refund(admin, checkout).status_code == 200, "with the keys back, by the same key"
 
 
 # ── get and list ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -138,6 +138,26 @@ def test_what_has_changed_meanwhile_is_told_and_only_what_failed_is_tried_again(
 
 
 @one_database
+def test_payments_that_nobody_can_be_asked_about_are_left_alone_and_tried_again_with_the_keys_back(
+    house: House, operator: Visitor, bought: list[Checkout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = draw_up(operator, bought)
+    start(operator, url)
+    with monkeypatch.context() as lost:
+        lost.delitem(house.till.gateways, "toss")
+        house.run(bulk.work, house.till)
+        assert outcomes(operator, url) == ["refused"] * 10
+        assert_page(operator.get(url), "토스페이먼츠의 키가 설정되어 있지 않아 환불하지 않았습니다")
+        assert_page(
+            operator.get(draw_up(operator, bought)), "10건은 제외", "토스페이먼츠의 키가 설정되어 있지 않습니다"
+        )
+    assert house.rows(select(Refund)) == []
+    operator.post(f"{url}/retry")
+    house.run(bulk.work, house.till)
+    assert outcomes(operator, url) == ["done"] * 10
+
+
+@one_database
 def test_all_that_a_filter_leaves_is_picked_also_below_the_screen_and_nothing_that_comes_later(
     house: House, buyer: Visitor, operator: Visitor, cashier: Cashier, bought: list[Checkout], monkeypatch: Any
 ) -> None:

@@ -198,6 +198,20 @@ def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_fo
 
 
 @one_database
+def test_a_refund_that_nobody_can_be_asked_for_stays_to_be_decided(
+    house: House, operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cashier.refund(operator, paid)
+    with monkeypatch.context() as lost:
+        lost.delitem(house.till.gateways, "toss")
+        assert decide(admin, asked(house)) == 502
+    assert asked(house).decided_at is None
+    assert house.payment(paid.order_id).refunded_amount == 0
+    assert decide(admin, asked(house)) == 303
+    assert house.payment(paid.order_id).status == "refunded"
+
+
+@one_database
 def test_an_approval_of_what_is_no_longer_so_gives_nothing_back(
     house: House, operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout, sandbox: Sandbox
 ) -> None:

@@ -578,6 +578,29 @@ def test_a_refund_that_died_before_the_pg_was_asked_is_taken_up(
     assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_refund_under_way_outlives_the_loss_of_its_gateways_keys(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = cashier.buy(buyer)
+    sandbox.fault("cancel", "reset")
+    assert cashier.refund(admin, checkout).status_code == 202
+    with monkeypatch.context() as lost:
+        lost.delitem(house.till.gateways, "toss")
+        due(house, checkout.order_id)
+        house.run(reconciler.reconcile, house.till)
+        assert house.refunds(checkout.order_id)[0].status == "in_doubt"
+        assert_page(admin.get(f"/admin/payments/{checkout.order_id}"), "결과를 확인하고 있습니다")
+        payment, entry = house.payment(checkout.order_id), house.refunds(checkout.order_id)[0]
+        assert payment.next_check_at, "it is asked again"
+        _, entry = house.run(refunds.send, house.till, payment, entry, repeat=True)
+        assert entry.status == "in_doubt"
+    due(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert house.payment(checkout.order_id).status == "refunded"
+    assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
+
+
 def console_cancel(sandbox: Sandbox, payment_key: str, **body: object) -> None:
     """Somebody gives money back in the PG's own console."""
     url = f"/toss/v1/payments/{payment_key}/cancel"
