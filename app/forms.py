@@ -43,6 +43,13 @@ def empty_as_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _whole(value: Any) -> Any:
+    """A number, or its digits, as a form has them; neither `true` nor 1.000 is one."""
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"\s*[0-9]+\s*", value)):
+        raise ValueError("not a whole number")
+    return value
+
+
 def _won(value: Any) -> Any:
     """People write ₩10,000."""
     return re.sub(r"[₩,\s원]", "", unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
@@ -56,8 +63,9 @@ def _account_number(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_clean)]
 Phone = Annotated[Text, Field(max_length=20), AfterValidator(_digits)]
 Email = Annotated[Text, Field(max_length=254), AfterValidator(_email)]
-Won = Annotated[int, BeforeValidator(_won), Field(ge=1, le=MAX_ID)]
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Won = Annotated[Whole, BeforeValidator(_won), Field(ge=1, le=MAX_ID)]
+Id = Annotated[Whole, Field(ge=1, le=MAX_ID)]
 
 
 class Form(BaseModel):
@@ -142,7 +150,7 @@ class RefundForm(Form):
     amount: Annotated[Won | None, BeforeValidator(empty_as_none)] = None
     reason: Annotated[Text, Field(min_length=1, max_length=200)]
     key: Annotated[Text, Field(min_length=1, max_length=100)]
-    remaining: Annotated[Annotated[int, Field(ge=0, le=MAX_ID)] | None, BeforeValidator(empty_as_none)] = None
+    remaining: Annotated[Annotated[Whole, Field(ge=0, le=MAX_ID)] | None, BeforeValidator(empty_as_none)] = None
     sentences = {
         "remaining": "환불 화면을 다시 열어 주세요.",
         "amount": "환불 금액을 1원 이상의 숫자로 입력해 주세요. 비워 두면 남은 금액을 모두 환불합니다.",

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.forms import AccountForm, Form, Id, Phone, Text, Won
+from app.forms import AccountForm, Form, Id, Phone, Text, Whole, Won
 from app.models import (
     Payment,
     Purchase,
@@ -17,25 +17,35 @@ from app.order_id import ORDER_ID
 from app.search import Listed
 
 
+def _stated(value: Any) -> Any:
+    """A number that is no whole won is another than ours, whatever ours is."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else -1
+    return value
+
+
+Stated = Annotated[Whole, BeforeValidator(_stated)]
+
+
 class PrepareBody(Form):
     prompt_id: Id
     payment_method: Annotated[Text, Field(min_length=1, max_length=30)]
     buyer_name: Annotated[Text, Field(min_length=1, max_length=50)] | None = None
     buyer_phone: Phone | None = None
-    amount: int | None = Field(default=None, description="If sent, it must be the price; whole won.")
+    amount: Stated | None = Field(default=None, description="If sent, it must be the price; whole won.")
     sentences: ClassVar = {
         "prompt_id": "prompt_id는 1 이상의 정수여야 합니다.",
         "payment_method": "payment_method가 필요합니다.",
         "buyer_name": "buyer_name은 1자 이상 50자 이하여야 합니다.",
         "buyer_phone": "buyer_phone은 010-1234-5678 같은 번호여야 합니다.",
-        "amount": "amount는 원 단위의 정수여야 합니다.",
+        "amount": "amount는 원 단위의 숫자여야 합니다.",
     }
 
 
 class CompleteBody(Form):
     order_id: Annotated[str, Field(pattern=f"^{ORDER_ID}$")]
     pg_transaction_id: Annotated[Text, Field(min_length=1, max_length=200)]
-    amount: int | None = Field(default=None, description="If sent, it must be ours; whole won.")
+    amount: Stated | None = Field(default=None, description="If sent, it must be ours; whole won.")
     payment_token: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="PortOne's `paymentToken`, where its channel waits for our confirm."
     )
@@ -43,7 +53,7 @@ class CompleteBody(Form):
         "order_id": "order_id는 prepare가 준 주문번호여야 합니다.",
         "pg_transaction_id": "pg_transaction_id는 200자 이하의 문자열이어야 합니다.",
         "payment_token": "payment_token은 200자 이하의 문자열이어야 합니다.",
-        "amount": "amount는 원 단위의 정수여야 합니다.",
+        "amount": "amount는 원 단위의 숫자여야 합니다.",
     }
 
 

@@ -1,6 +1,7 @@
 """The JSON API: the same verbs and rules for programs, by cookie or by token."""
 
 import functools
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +40,12 @@ def with_token(house: House, email: str) -> Visitor:
     return visitor
 
 
-def prepare(visitor: Visitor, prompt_id: int = story.PROMPT, **more: Any) -> Any:
+def told(visitor: Visitor, verb: str, body: dict[str, Any]) -> Any:
+    """As json.dumps writes it, also what is no JSON: NaN."""
+    return visitor.post(f"/api/payment/{verb}", content=json.dumps(body))
+
+
+def prepare(visitor: Visitor, prompt_id: float = story.PROMPT, **more: Any) -> Any:
     return visitor.post("/api/payment/prepare", json={"prompt_id": prompt_id, "payment_method": "card", **more})
 
 
@@ -99,11 +105,16 @@ def test_prepare_asks_members_for_the_member_price(house: House, buyer: Visitor)
 
 
 def test_prepare_refuses(house: House, stranger: Visitor, buyer: Visitor, sandbox: Sandbox) -> None:
+    order = {"prompt_id": story.PROMPT, "payment_method": "card"}
     assert_problem(prepare(stranger), 401, "UNAUTHORIZED")
-    assert_problem(prepare(buyer, amount=9_999), 400, "AMOUNT_MISMATCH")
+    for amount in (9_999, 9_999.5, 10_000.5, 1e30, float("nan")):
+        assert_problem(told(buyer, "prepare", order | {"amount": amount}), 400, "AMOUNT_MISMATCH")
+    for no_amount in (True, "ten", "10000.0", [10_000]):
+        assert_problem(prepare(buyer, amount=no_amount), 422, "INVALID")
     assert_problem(prepare(buyer, 77), 404, "NOT_FOUND")
     assert_problem(prepare(buyer, payment_method="bitcoin"), 422, "METHOD_UNAVAILABLE")
-    assert_problem(prepare(buyer, 0), 422, "INVALID")
+    for prompt_id in (0, True, 1.5):
+        assert_problem(prepare(buyer, prompt_id), 422, "INVALID")
     wrong = assert_problem(prepare(buyer, buyer_phone="112", buyer_name=""), 422, "INVALID")
     assert set(wrong["errors"]) == {"buyer_phone", "buyer_name"}
     for body in (b"", b"{", b"[]", b'"x"', b"\xff"):
@@ -114,7 +125,8 @@ def test_prepare_refuses(house: House, stranger: Visitor, buyer: Visitor, sandbo
 
 
 def test_prepare_with_the_price_that_was_shown_is_taken(buyer: Visitor) -> None:
-    assert prepare(buyer, amount=10_000).status_code == 201
+    for amount in (10_000, 10_000.0, "10000"):
+        assert prepare(buyer, amount=amount).status_code == 201
 
 
 def test_someone_without_a_phone_number_can_prepare_and_open_the_window(house: House, sandbox: Sandbox) -> None:
@@ -195,7 +207,7 @@ def test_another_order_s_payment_pays_nothing_whether_ours_is_open_or_over(
 
 def test_a_wrong_amount_is_refused_before_the_pg_is_asked(house: House, buyer: Visitor, sandbox: Sandbox) -> None:
     checkout = authenticated(sandbox, buyer)
-    for amount in (9_999, 0, -1, 10**30):
+    for amount in (9_999, 0, -1, 10**30, 10_000.5, 0.5):
         assert_problem(complete(buyer, checkout, amount=amount), 400, "AMOUNT_MISMATCH")
     line = sandbox.ledger(checkout.order_id)
     assert (line["confirm_calls"], line["charged"]) == (0, 0)
@@ -238,7 +250,8 @@ def test_complete_refuses(stranger: Visitor, buyer: Visitor, other: Visitor, san
     assert_problem(complete(buyer, Checkout("N" * 24, "x")), 404, "NOT_FOUND")
     assert_problem(complete(buyer, checkout, order_id="short"), 422, "INVALID")
     assert_problem(complete(buyer, checkout, pg_transaction_id=""), 422, "INVALID")
-    assert_problem(complete(buyer, checkout, amount="ten"), 422, "INVALID")
+    for amount in ("ten", True):
+        assert_problem(complete(buyer, checkout, amount=amount), 422, "INVALID")
     assert_problem(buyer.post("/api/payment/complete", content=b"{"), 400, "BAD_JSON")
     assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 0
 
@@ -323,7 +336,14 @@ def test_refund_refuses(stranger: Visitor, buyer: Visitor, other: Visitor, admin
         assert_problem(refund(visitor, checkout), 403, "FORBIDDEN")
     for key in ("", " ", "x" * 101):
         assert_problem(refund(admin, checkout, key), 400, "IDEMPOTENCY_KEY_REQUIRED")
-    for body in ({"reason": ""}, {"reason": "x" * 201}, {"amount": 0}, {"amount": -1}, {"amount": "많이"}):
+    for body in (
+        {"reason": ""},
+        {"reason": "x" * 201},
+        {"amount": 0},
+        {"amount": -1},
+        {"amount": "많이"},
+        {"amount": True},
+    ):
         assert_problem(refund(admin, checkout, **body), 422, "INVALID")
     assert_problem(refund(admin, Checkout("N" * 24)), 404, "NOT_FOUND")
     assert sandbox.ledger(checkout.order_id)["refunded"] == 0
