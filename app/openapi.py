@@ -16,10 +16,16 @@ PROBLEMS = {
     403: "Not an admin, or a page of another site.",
     404: "No such order, or somebody else's.",
     409: "Owned already, an earlier payment still in flight, settled by another transaction, or more than is left.",
+    413: "The body is too large.",
     422: "A field is wrong: `errors` has a sentence for each.",
+    502: "The PG is silent (`PG_SILENT`), or its keys are not configured any more (`GATEWAY_NOT_CONFIGURED`).",
+    503: "The database is away; the same request again is harmless.",
 }
 
-# A path, its method, what it does, its body, its answers by status, and the problems it may tell of.
+COOKIE = "Of the login form. In production it is named `__Host-session`."
+
+# A path, its method, what it does, its body, its answers by status, and the problems of its own: every call may tell of
+# 503, and every body may be too large.
 Operation = tuple[str, str, str, type[BaseModel] | None, dict[int, type[BaseModel]], tuple[int, ...]]
 OPERATIONS: tuple[Operation, ...] = (
     (
@@ -28,7 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Make a payment and say what the browser does next.",
         schemas.PrepareBody,
         {201: schemas.PreparedOut},
-        (400, 401, 403, 404, 409, 422),
+        (400, 401, 402, 403, 404, 409, 422, 502),
     ),
     (
         "/api/payment/complete",
@@ -36,7 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Take the money, once. 202: the PG has not told us yet; ask again.",
         schemas.CompleteBody,
         {200: schemas.CompletedOut, 202: schemas.CompletedOut},
-        (400, 401, 402, 403, 404, 409, 422),
+        (400, 401, 402, 403, 404, 409, 422, 502),
     ),
     (
         "/api/payment/{order_id}/refund",
@@ -44,7 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Give money back; admins. Needs an Idempotency-Key header. 202: the PG has not told us yet.",
         schemas.RefundBody,
         {200: schemas.RefundedOut, 202: schemas.RefundedOut},
-        (400, 401, 402, 403, 404, 409, 422),
+        (400, 401, 402, 403, 404, 409, 422, 502),
     ),
     (
         "/api/payment/{order_id}",
@@ -84,7 +90,7 @@ def description() -> dict[str, Any]:
             "schemas": definitions["$defs"],
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "session"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "session", "description": COOKIE},
             },
         },
         "security": [{"token": []}, {"session": []}],
@@ -100,7 +106,7 @@ def _operation(
     problems: tuple[int, ...],
 ) -> dict[str, Any]:
     responses = {str(status): _response("ok", answer, "application/json") for status, answer in answers.items()}
-    for status in problems:
+    for status in sorted((*problems, 503, *((413,) if body else ()))):
         responses[str(status)] = _response(PROBLEMS[status], schemas.Problem, "application/problem+json")
     operation: dict[str, Any] = {"summary": summary, "parameters": _parameters(path), "responses": responses}
     if body:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from app.main import FORM_LIMIT
 from tests import story
 from tests.conftest import Cashier, House, Visitor
 from tests.sandboxes import Sandbox
@@ -92,6 +93,7 @@ def test_the_document_is_sound(description: Description) -> None:
                 assert 200 <= int(status) < 600
                 assert response["description"]
                 assert set(response["content"]) == {JSON if int(status) < 400 else PROBLEM}
+    assert "__Host-session" in document["components"]["securitySchemes"]["session"]["description"]
     schemes = {name for choice in document["security"] for name in choice}
     assert schemes == set(document["components"]["securitySchemes"])
 
@@ -143,6 +145,7 @@ def test_every_answer_obeys_and_every_documented_status_is_given(  # noqa: PLR09
     admin: Visitor,
     cashier: Cashier,
     sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def call(visitor: Visitor, method: str, url: str, expected: int, **options: Any) -> Any:
         answer = visitor.request(method, url, **options)
@@ -161,6 +164,10 @@ def test_every_answer_obeys_and_every_documented_status_is_given(  # noqa: PLR09
     call(buyer, "post", url, 404, json=order | {"prompt_id": 99})
     call(buyer, "post", url, 422, json=order | {"prompt_id": 0, "buyer_phone": "1"})
     call(buyer, "post", url, 422, json=order | {"payment_method": "bitcoin"})
+    call(buyer, "post", url, 413, content=b" " * (FORM_LIMIT + 1))
+    for kind, status in (({"kind": "code", "code": "-702"}, 402), ({"kind": "reset"}, 502)):
+        sandbox.fault("ready", pg="kakaopay", **kind)
+        call(buyer, "post", url, status, json=order | {"payment_method": "kakao"})
     prepared = call(buyer, "post", url, 201, json=order | {"buyer_name": "박구매", "amount": 10_000})
 
     url = "/api/payment/complete"
@@ -172,6 +179,10 @@ def test_every_answer_obeys_and_every_documented_status_is_given(  # noqa: PLR09
     call(other, "post", url, 404, json=handed)
     call(buyer, "post", url, 400, json=handed | {"amount": 1})
     call(buyer, "post", url, 422, json=handed | {"order_id": "x"})
+    call(buyer, "post", url, 413, content=b" " * (FORM_LIMIT + 1))
+    with monkeypatch.context() as lost:
+        lost.delitem(house.till.gateways, "toss")
+        call(buyer, "post", url, 502, json=handed)
     call(buyer, "post", url, 200, json=handed)
     call(buyer, "post", url, 409, json=handed | {"pg_transaction_id": "another"})
     call(buyer, "post", "/api/payment/prepare", 409, json=order)
@@ -199,6 +210,10 @@ def test_every_answer_obeys_and_every_documented_status_is_given(  # noqa: PLR09
     call(admin, "post", url, 422, json={"reason": ""}, headers={"Idempotency-Key": "a"})
     call(admin, "post", url, 409, json=body | {"amount": 10_001}, headers={"Idempotency-Key": "a"})
     call(admin, "post", f"/api/payment/{'N' * 24}/refund", 404, json=body, headers={"Idempotency-Key": "a"})
+    call(admin, "post", url, 413, content=b" " * (FORM_LIMIT + 1), headers={"Idempotency-Key": "a"})
+    with monkeypatch.context() as lost:
+        lost.delitem(house.till.gateways, "toss")
+        call(admin, "post", url, 502, json=body, headers={"Idempotency-Key": "a"})
     sandbox.fault("cancel", "code", code="NOT_CANCELABLE_PAYMENT")
     call(admin, "post", url, 402, json=body, headers={"Idempotency-Key": "b"})
     call(admin, "post", url, 200, json=body, headers={"Idempotency-Key": "d"})
@@ -214,4 +229,13 @@ def test_every_answer_obeys_and_every_documented_status_is_given(  # noqa: PLR09
     assert page["next"], "a page with a cursor obeys too"
     call(admin, "get", url, 200, params={"limit": "2", "cursor": page["next"]})
 
+    monkeypatch.setattr(house.till.db, "_read", away)
+    for path, method in {(path, method) for path, method, _ in description.documented}:
+        call(admin, method, path.format(order_id=prepared["order_id"]), 503)
+
     assert description.told == description.documented
+
+
+def away() -> Any:
+    """A database that nobody can connect to."""
+    raise ConnectionRefusedError
