@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlmodel import select
 from starlette.routing import Mount, Route
 
 from app import streams
+from app.exports import Export
 from app.routes import routes
 from tests import story
 from tests.conftest import ORDER, Cashier, Checkout, House, Visitor
 from tests.fragments import PARTIAL, assert_fragment, assert_notice, assert_page, assert_problem
+from tests.sandboxes import Sandbox
 
 # Route, method (PART: GET as htmx asks for a part, PART-POST likewise), path, and the status that a stranger, the buyer
 # of {paid} and {open}, another buyer, and admins get: a viewer, an operator, an owner.
@@ -192,13 +195,33 @@ def test_everyone_gets_what_the_table_says_and_only_buyers_read(
         assert readers == READERS.get(f"{row.name} {row.method}", set()), row
 
 
-def test_head_is_get_without_a_body(people: dict[str, Visitor], paid: Checkout, pending: Checkout) -> None:
+DEEDS = {"payment_window", "payment_return", "admin_live", "admin_export", "admin_export_xlsx"}
+
+
+def test_head_is_get_without_a_body_and_refused_where_a_get_does_something(
+    people: dict[str, Visitor], paid: Checkout, pending: Checkout
+) -> None:
     for row in rows():
         if row.method != "GET":
             continue
         url = row.path.format(paid=paid.order_id, open=pending.order_id)
         heads = {who: visitor.head(url) for who, visitor in people.items()}
-        assert tuple(head.status_code for head in heads.values()) == row.expected, row
+        expected = (405,) * len(heads) if row.name in DEEDS else row.expected
+        assert tuple(head.status_code for head in heads.values()) == expected, row
+
+
+def test_who_looks_ahead_takes_no_money_and_no_file(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.authenticate(buyer)
+    assert buyer.head(checkout.back).status_code == 405
+    assert sandbox.ledger(checkout.order_id)["confirm_calls"] == 0
+    assert house.payment(checkout.order_id).status == "pending"
+    for kind in ("csv", "xlsx"):
+        assert admin.head(f"/admin/payments.{kind}").status_code == 405
+    assert house.rows(select(Export)) == []
+    assert buyer.get(checkout.back).status_code == 303, "the real return still pays"
+    assert house.payment(checkout.order_id).status == "completed"
 
 
 def test_other_methods_are_refused(people: dict[str, Visitor], paid: Checkout, pending: Checkout) -> None:

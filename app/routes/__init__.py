@@ -1,5 +1,8 @@
 """Every URL on one screen, each named; templates and tests use the names."""
 
+from collections.abc import Callable
+from typing import Any
+
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -35,6 +38,14 @@ class IdConvertor(StringConvertor):
     regex = "[1-9][0-9]{0,8}"  # what fits a database's integer
 
 
+class Deed(Route):
+    """A GET that does something: whoever only looks ahead of it (HEAD) is refused."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], *, name: str) -> None:
+        super().__init__(path, endpoint, name=name)
+        self.methods = {"GET"}
+
+
 register_url_convertor("order_id", OrderIdConvertor())
 register_url_convertor("id", IdConvertor())
 
@@ -53,17 +64,17 @@ routes: list[BaseRoute] = [  # tried in turn: what programs ask for comes first
     Route("/payments", checkout.create, methods=["POST"], name="payments"),
     Route("/payments/new", checkout.new, name="new_payment"),
     Route("/payments/{order_id:order_id}", checkout.show, name="payment"),
-    Route("/payments/{order_id:order_id}/window", checkout.window, name="payment_window"),
-    Route("/payments/{order_id:order_id}/return", checkout.come_back, name="payment_return"),
+    Deed("/payments/{order_id:order_id}/window", checkout.window, name="payment_window"),
+    Deed("/payments/{order_id:order_id}/return", checkout.come_back, name="payment_return"),
     Route("/payments/{order_id:order_id}/cancel", checkout.cancel, methods=["POST"], name="payment_cancel"),
     Route("/purchases", library.index, name="purchases"),
     Route("/admin", overview.index, name="admin_overview"),
     Route("/admin/payments", admin.index, name="admin_payments"),
     Route("/admin/payments/counts", admin.count, name="admin_counts"),
-    Route("/admin/payments/live", admin.live, name="admin_live"),
+    Deed("/admin/payments/live", admin.live, name="admin_live"),
     Route("/admin/payments/export", exports.new, name="new_export"),
-    Route("/admin/payments.csv", exports.as_csv, name="admin_export"),
-    Route("/admin/payments.xlsx", exports.as_xlsx, name="admin_export_xlsx"),
+    Deed("/admin/payments.csv", exports.as_csv, name="admin_export"),
+    Deed("/admin/payments.xlsx", exports.as_xlsx, name="admin_export_xlsx"),
     Route("/admin/payments/{order_id:order_id}", record.show, name="admin_payment"),
     Route("/admin/payments/{order_id:order_id}/cancel", refunding.cancel, methods=["POST"], name="admin_cancel"),
     Route("/admin/payments/{order_id:order_id}/refunds/new", refunding.new_refund, name="new_refund"),
