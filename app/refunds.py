@@ -19,6 +19,7 @@ from app.seal import seal, unseal
 from app.till import Refused, Till, Wait, find
 
 IN_DOUBT = "앞선 환불의 결과를 확인하고 있습니다. 결과가 나온 뒤 다시 환불해 주세요."
+KEY_REUSED = "같은 요청 키로 이미 다른 금액이나 사유의 환불을 요청했습니다. 그 환불의 결과를 확인해 주세요."
 TWO_PEOPLE = "한 결제에서 ₩{:,}을 넘는 환불은 다른 사람의 승인이 있어야 합니다."
 UNREACHABLE = "{}의 키가 설정되어 있지 않아 환불하지 않았습니다. 키를 설정한 뒤 다시 환불해 주세요."
 UNDELIVERABLE = "undeliverable"
@@ -68,8 +69,8 @@ async def refund(
             raise Refused("REFUND_IN_DOUBT", IN_DOUBT)
     if new:
         return await send(till, payment, entry)
-    if amount not in (None, entry.amount):
-        raise Refused("KEY_REUSED", "같은 요청 키로 다른 금액을 환불할 수 없습니다.")
+    if amount not in (None, entry.amount) or reason != entry.reason:
+        raise Refused("KEY_REUSED", KEY_REUSED)
     return await _refund_answer(till, order_id, entry)
 
 

@@ -291,7 +291,10 @@ def test_the_same_refund_key_is_one_refund(house: House, buyer: Visitor, admin: 
     assert again.json() == first.json()
     line = sandbox.ledger(checkout.order_id)
     assert (line["refunded"], line["cancel_calls"]) == (3_000, 1)
+    assert refund(admin, checkout).json() == first.json(), "what is left out is not another refund"
     assert_problem(refund(admin, checkout, amount=4_000), 409, "KEY_REUSED")
+    for amount in (None, 3_000):
+        assert_problem(refund(admin, checkout, reason="이중 결제", amount=amount), 409, "KEY_REUSED")
     assert len(house.refunds(checkout.order_id)) == 1
 
 
