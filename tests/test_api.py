@@ -99,6 +99,13 @@ def test_prepare_makes_an_order_at_our_price_and_says_what_the_browser_does_next
     assert buyer.get(f"/api/payment/{body['order_id']}").json()["payment"] == body["payment"]
 
 
+def test_prepare_tells_what_the_pg_calls_the_payment_where_it_has_said_so(house: House, buyer: Visitor) -> None:
+    body = prepare(buyer, payment_method="kakao").json()
+    assert body["payment"]["pg_transaction_id"] == house.payment(body["order_id"]).pg_transaction_id
+    assert body["payment"]["pg_transaction_id"]
+    assert buyer.get(f"/api/payment/{body['order_id']}").json()["payment"] == body["payment"]
+
+
 def test_prepare_asks_members_for_the_member_price(house: House, buyer: Visitor) -> None:
     assert prepare(buyer, story.DISCOUNTED).json()["amount"] == 9_900
     assert prepare(house.visitor(story.MEMBER), story.DISCOUNTED).json()["amount"] == 7_900

@@ -96,6 +96,8 @@ async def prepare(request: Request) -> Response:
     order = orders.Order(body.prompt_id, body.payment_method, name, phone, body.amount)
     payment = await orders.start(till, user, order)
     next_step = await payments.open_window(till, payment, return_url(request, payment))
+    if next_step.transaction_id:  # written down by now
+        payment = await look_up(till, payment.order_id)
     return _answer(
         PreparedOut(
             order_id=payment.order_id,
