@@ -42,6 +42,14 @@ def seconds_until(moment: datetime) -> int:
 SOURCES = {"buyer": "구매자", "webhook": "웹훅", "reconciler": "조회", "system": "시스템"}
 """Whose doing an event is; everyone else is an operator, named by e-mail address."""
 
+SILENCES = {
+    "TIMEOUT": "제한 시간 안에 답이 없었습니다",
+    "NO_ANSWER": "연결이 끊겨 답을 받지 못했습니다",
+    "UNREADABLE": "답을 읽을 수 없었습니다",
+    "GATEWAY_NOT_CONFIGURED": "결제사의 키가 설정되어 있지 않습니다",
+}
+"""Our own codes of a call without a usable answer, in words."""
+
 
 def subject(who: str) -> str:
     """Whoever does something, with the particle that fits the last sound."""
@@ -88,7 +96,7 @@ environment.filters.update(
     won=won, percent=percent, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat
 )
 environment.filters.update(masked_name=masked_name, masked_phone=masked_phone, masked_email=masked_email)
-environment.globals.update(static=static, SOURCES=SOURCES)
+environment.globals.update(static=static, SOURCES=SOURCES, SILENCES=SILENCES)
 templates = Jinja2Templates(env=environment)
 
 VARY = {"Vary": "HX-Request, HX-Request-Type"}

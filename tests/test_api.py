@@ -233,15 +233,23 @@ def test_a_declined_payment_tells_the_pgs_code_in_our_words(house: House, buyer:
     assert house.purchases(checkout.order_id) == []
 
 
-@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"kind": "reset"}, "NO_ANSWER"),
+        ({"kind": "delay", "seconds": 3}, "TIMEOUT"),
+        ({"kind": "status", "status": 500}, "UNREADABLE"),
+    ],
+)
 def test_an_answer_that_got_lost_is_in_doubt_until_the_pg_is_asked(
-    house: House, buyer: Visitor, sandbox: Sandbox, fault: dict[str, Any]
+    house: House, buyer: Visitor, sandbox: Sandbox, fault: dict[str, Any], code: str
 ) -> None:
     checkout = authenticated(sandbox, buyer)
     sandbox.fault("confirm", when="after", **fault)
     answer = complete(buyer, checkout)
     assert answer.status_code == 202, answer.text
-    assert answer.json()["payment"]["status"] == "in_doubt"
+    payment = answer.json()["payment"]
+    assert (payment["status"], payment["failure_code"]) == ("in_doubt", code), "no name out of Python"
     assert answer.json()["purchase"] is None
     assert house.purchases(checkout.order_id) == []
     reconcile_later(house)

@@ -118,6 +118,9 @@ def test_one_sentence_says_why_it_stands_there(
     sandbox.fault("cancel", "reset", when="after")
     cashier.refund(admin, checkout, amount="2000")
     assert "₩2,000 환불을 결제사에 요청했고 결과를 확인하고 있습니다" in why(checkout)
+    page = admin.get(record(checkout)).text
+    for place in (".timeline", f"#exchanges-{checkout.order_id}", ".refund-entry[data-status=in_doubt]"):
+        assert "연결이 끊겨 답을 받지 못했습니다" in words(one(page, place)), place
 
 
 @one_database

@@ -323,7 +323,7 @@ def test_a_refund_is_due_before_the_pg_is_asked_and_soon_when_it_is_silent(
     async def silent(*_: object) -> Receipt:
         async with house.till.db.read() as session:
             seen.append(await find(session, checkout.order_id))
-        raise InDoubt("ReadError")
+        raise InDoubt("NO_ANSWER")
 
     with patch.object(Toss, "cancel", silent):
         cashier.refund(admin, checkout, amount="3000")

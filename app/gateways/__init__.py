@@ -289,7 +289,7 @@ async def call(
 ) -> tuple[int, Any]:
     """One call to a PG, within `seconds` or PG_TIMEOUT, and never less than `least`: its status and its JSON.
 
-    Raises InDoubt when there is no readable answer.
+    Raises InDoubt when there is no readable answer: TIMEOUT, NO_ANSWER, UNREADABLE.
     """
     limits = [limit for limit in (seconds, client.timeout.read) if limit is not None]
     limit = max(min(limits), least)
@@ -303,7 +303,9 @@ async def call(
         except (ValueError, RecursionError) as error:
             raise unreadable() from error
         except Exception as error:  # whatever broke on the way, the PG may have heard us
-            raise InDoubt(type(error).__name__, "PG의 응답을 받지 못했습니다.") from error
+            late = isinstance(error, TimeoutError | httpx.TimeoutException)
+            what = f"PG의 응답을 받지 못했습니다 ({type(error).__name__})."
+            raise InDoubt("TIMEOUT" if late else "NO_ANSWER", what) from error
     return response.status_code, said.answer
 
 

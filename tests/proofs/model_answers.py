@@ -106,5 +106,5 @@ def answers() -> dict[str, Callable[[Payment, Refund | None], Receipt]]:
         "canceled, never paid": says("canceled", paid=PRICE),
         "no": raises(Declined("REJECT_CARD_PAYMENT", "한도 초과")),
         "not now": raises(Declined("NOT_AVAILABLE_BANK", "점검", "try_again")),
-        "silence": raises(InDoubt("ReadTimeout")),
+        "silence": raises(InDoubt("TIMEOUT")),
     }
