@@ -4,10 +4,10 @@ Each row's refund has a key made of the row's id, so that a row taken up twice i
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import refunds
+from app.beside import keep_on
 from app.clock import now
 from app.desk import BulkJob, BulkRow
 from app.gateways import gateway_label
@@ -26,8 +27,6 @@ from app.models import (
     Status,
 )
 from app.till import Refused, Till
-
-log = logging.getLogger(__name__)
 
 MOST = 5000  # payments of one job
 CHUNK = 500  # payments looked at in one go, so that others have their turn
@@ -222,12 +221,7 @@ def _lines(job_id: int) -> Any:
 
 async def keep_working(till: Till) -> None:
     """Runs beside the app for ever, and takes up at its start what was left."""
-    while True:
-        try:
-            await work(till)
-        except Exception:
-            log.exception("일괄 환불을 잇지 못했습니다. 다시 합니다")
-        await asyncio.sleep(PAUSE)
+    await keep_on(partial(work, till), "일괄 환불을 잇지 못했습니다. 다시 합니다", PAUSE)
 
 
 async def work(till: Till) -> None:

@@ -15,7 +15,8 @@ import aiosqlite
 from sqlalchemy import ARRAY, JSON, ColumnElement, Connection, bindparam, event, make_url, text
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -33,6 +34,14 @@ PRAGMAS = (
     "foreign_keys=ON",
     "temp_store=MEMORY",
 )
+
+AWAY = (DBAPIError, PoolTimeout, OSError)
+"""How a database shows that cannot be reached, is full, or was never migrated."""
+
+
+def what_failed(error: BaseException) -> str:
+    """The driver's word for it, without the statement and its values."""
+    return type(getattr(error, "orig", None) or error).__name__
 
 
 def async_url(url: str) -> URL:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from sqlalchemy import and_, or_
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.beside import tell
 from app.clock import now
 from app.db import Database
 from app.filters import Filter, is_stuck, why_attention
@@ -19,11 +19,10 @@ from app.models import Event, Payment, RefundStatus, Status
 from app.render import draw
 from app.search import margin_of
 
-log = logging.getLogger(__name__)
-
 POLL = 0.25  # seconds between two looks at the log: one small indexed query a process, however many watch
 POLL_BESIDE_BELL = 2.0  # the same when other workers ring: then it is only there for what they forget
 GAP = 0.05  # seconds between two looks, however much is written; with many viewers more, for each was written to
+REST = 1.0  # seconds after a look that failed
 LISTEN_AGAIN = 5.0  # seconds after which a lost ear is put back
 # PostgreSQL hands ids out before commit, so event 8 may become visible after 9: look back as far as this.
 OVERLAP = 200  # events
@@ -179,8 +178,9 @@ class Live:
             try:
                 await self._tell_others()
                 told = await self._look()
-            except Exception:
-                log.exception("실시간 목록: 이벤트를 읽지 못했습니다")
+            except Exception as error:
+                tell("실시간 목록: 이벤트를 읽지 못했습니다", error)
+                await asyncio.sleep(REST)
             if loop.time() - beat > HEARTBEAT:
                 beat = loop.time()
                 for viewer in self.viewers:
@@ -195,8 +195,8 @@ class Live:
             try:
                 self.listening = True
                 await self.db.listen(self.wake.set)
-            except Exception:
-                log.exception("실시간 목록: 다른 프로세스의 소식을 듣지 못합니다")
+            except Exception as error:
+                tell("실시간 목록: 다른 프로세스의 소식을 듣지 못합니다", error)
             finally:
                 self.listening = False
             await asyncio.sleep(LISTEN_AGAIN)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, update
 from sqlmodel import col, func, select
 
+from app.beside import keep_on, tell
 from app.clock import now
 from app.deposits import close_owned
 from app.gateways import InDoubt
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 8  # questions of one pass that are out to one PG at one time
 PASSES = 8  # that wait for an answer: a PG that hangs must not hold up the next look
 SCOUTS = 3  # questions of a pass before the others: a PG that leaves them all unanswered is silent
+SKIPPED = "대사를 한 차례 거릅니다"
 PROBE = timedelta(seconds=5)
 """A silent PG is asked only by scouts this often, whatever waits for it: one answer brings all the others."""
 
@@ -89,8 +91,8 @@ class Round:
         except (InDoubt, Refused) as silence:
             self.silences += 1
             log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
-        except Exception:
-            log.exception("%s: 대사하지 못했습니다", order_id)
+        except Exception as error:
+            tell(f"{order_id}: 대사하지 못했습니다", error)
         return True
 
 
@@ -106,19 +108,18 @@ async def _wake(till: Till, gateway: str) -> None:
 async def keep_reconciling(till: Till, every: float) -> None:
     """Runs beside the app for ever. At the latest every `every` seconds, sooner when something is due sooner."""
     passes: set[asyncio.Task[list[Payment]]] = set()
-    while True:
-        try:
-            pause = await _pause(till, every)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(till.stir.wait(), pause)
-            till.stir.clear()
-            if len(passes) < PASSES:
-                passes.add(task := asyncio.create_task(reconcile(till)))
-                task.add_done_callback(passes.discard)
-                task.add_done_callback(_complain)
-        except Exception:
-            log.exception("대사를 한 차례 거릅니다")
-            await asyncio.sleep(every)
+
+    async def begin() -> None:
+        pause = await _pause(till, every)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(till.stir.wait(), pause)
+        till.stir.clear()
+        if len(passes) < PASSES:
+            passes.add(task := asyncio.create_task(reconcile(till)))
+            task.add_done_callback(passes.discard)
+            task.add_done_callback(_complain)
+
+    await keep_on(begin, SKIPPED)
 
 
 async def _pause(till: Till, every: float) -> float:
@@ -136,4 +137,4 @@ async def _pause(till: Till, every: float) -> float:
 
 def _complain(task: "asyncio.Task[list[Payment]]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("대사를 한 차례 거릅니다", exc_info=error)
+        tell(SKIPPED, error)

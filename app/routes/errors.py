@@ -5,13 +5,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app import auth
+from app.db import AWAY, what_failed
 from app.forms import WrongFields
 from app.gateways import InDoubt
 from app.problems import problem
@@ -84,7 +83,7 @@ async def in_doubt(request: Request, error: InDoubt) -> Response:
 
 
 async def database_away(request: Request, error: Exception) -> Response:
-    log.error("데이터베이스: %s", type(getattr(error, "orig", None) or error).__name__)
+    log.error("데이터베이스: %s", what_failed(error))
     return await _tell(request, 503, "DATABASE_UNAVAILABLE", SENTENCES[503])
 
 
@@ -105,9 +104,7 @@ handlers: dict[Any, Callable[..., Any]] = {
     Refused: refused,
     WrongFields: wrong_fields,
     InDoubt: in_doubt,
-    DBAPIError: database_away,
-    PoolTimeout: database_away,
     ClientDisconnect: left,
-    OSError: database_away,
+    **dict.fromkeys(AWAY, database_away),
     Exception: broken,
 }
