@@ -84,6 +84,14 @@ def test_register_says_what_is_wrong_beside_the_field_and_keeps_the_rest(house: 
     assert not house.rows(select(User).where(col(User.email) == NEW["email"]))
 
 
+def test_a_form_that_cannot_be_read_is_told_in_korean(stranger: Visitor) -> None:
+    no_boundary = {"Content-Type": "multipart/form-data"}
+    too_many = {"Content-Type": "application/x-www-form-urlencoded"}
+    for headers, body in ((no_boundary, b"x"), (too_many, b"&".join(b"a%d=1" % n for n in range(1100)))):
+        answer = stranger.post("/login", content=body, headers=headers)
+        assert_page(answer, "요청을 읽을 수 없습니다. 다시 시도해 주세요.", status=400)
+
+
 def test_register_marks_every_wrong_field_at_once(stranger: Visitor) -> None:
     answer = stranger.post("/register", data={"email": "x", "password": "x", "name": "", "phone": "x"})
     for field in ("email", "password", "name", "phone"):
@@ -215,6 +223,7 @@ REFUNDS = (
     ("amount", "-1000", "1원 이상의 숫자", 422),
     ("amount", "만원", "1원 이상의 숫자", 422),
     ("amount", "1000.5", "1원 이상의 숫자", 422),
+    ("amount", "1.000", "1원 이상의 숫자", 422),
     ("amount", "10,001", "₩10,000", 409),
     ("amount", "99999999999", "1원 이상의 숫자", 422),
     ("reason", "", "환불 사유를", 422),

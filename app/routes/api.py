@@ -196,7 +196,7 @@ async def show(request: Request) -> Response:
 async def index(request: Request) -> Response:
     till: Till = request.state.till
     query = dict(request.query_params)
-    raw = query.pop("limit", "50")
+    raw = query.pop("limit", "") or "50"
     wanted, errors = Filter.read(query)
     if not (raw.isascii() and raw.isdigit() and 1 <= int(raw[:4]) <= 200 and len(raw) < 4):
         errors["limit"] = "limit은 1 이상 200 이하의 정수여야 합니다."

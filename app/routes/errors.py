@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -64,7 +63,7 @@ async def _recall_user(request: Request) -> None:
 
 async def http_error(request: Request, error: HTTPException) -> Response:
     status = error.status_code
-    own = error.detail if error.detail != HTTPStatus(status).phrase else None
+    own = None if error.detail.isascii() else error.detail  # Starlette's is English
     answer = await _tell(request, status, CODES.get(status, "REFUSED"), own or SENTENCES.get(status, SENTENCES[400]))
     answer.headers.update(error.headers or {})
     return answer
