@@ -1,11 +1,18 @@
 """The shelf, and one prompt on it."""
 
-from bs4 import BeautifulSoup
+from datetime import timedelta
+from typing import Any
 
+from bs4 import BeautifulSoup
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.clock import now
+from app.models import Payment, Prompt, Purchase
 from app.orders import CONSENT, CONSENT_DIGEST
 from tests import story
 from tests.conftest import Cashier, House, Visitor
-from tests.fragments import assert_fragment, assert_page, words
+from tests.fragments import assert_fragment, assert_page, one, words
+from tests.test_settlement import set_to
 
 
 def titles(page: BeautifulSoup) -> list[str]:
@@ -61,3 +68,55 @@ def test_the_consent_is_kept_with_the_payment(buyer: Visitor, house: House, cash
     payment = house.payment(cashier.order(buyer).order_id)
     assert payment.consent_digest == CONSENT_DIGEST
     assert abs((payment.consented_at - payment.created_at).total_seconds()) < 1
+
+
+# ── my prompts, and my orders ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_account_to_pay_into_is_found_again_among_my_prompts(
+    house: House, buyer: Visitor, other: Visitor, cashier: Cashier
+) -> None:
+    waiting = cashier.press(cashier.open(buyer, cashier.order(buyer, payment_method="virtual_account")))
+    buyer.get(waiting.back)
+    begun = cashier.order(buyer, story.DISCOUNTED)
+    page = assert_page(buyer.get("/purchases"), "진행 중인 주문", "입금 대기", "₩10,000", "까지 입금", "결제 대기")
+    assert [link["href"] for link in page.select(".orders a")] == [begun.path, waiting.path], "the newest first"
+    assert_page(buyer.get(waiting.path), "입금 계좌")
+    assert "진행 중인" not in words(assert_page(other.get("/purchases"))), "nobody else's"
+
+
+def test_what_is_over_or_was_begun_long_ago_is_no_longer_under_way(
+    house: House, buyer: Visitor, cashier: Cashier
+) -> None:
+    left, paid = cashier.order(buyer), cashier.authenticate(buyer)
+    old = cashier.order(buyer, story.DISCOUNTED)
+    assert words(assert_page(buyer.get("/purchases"))).count("결제 대기") == 3
+    set_to(house, old.order_id, created_at=now() - timedelta(minutes=61))
+    buyer.get(paid.back)
+    page = assert_page(buyer.get("/purchases"), "블로그 초안 쓰기")
+    assert "진행 중인" not in words(page), "what is owned is not waited for, and an hour is long enough"
+    set_to(house, left.order_id, status="in_doubt", next_check_at=None)
+    assert_page(buyer.get("/purchases"), "진행 중인 주문", "확인 중")
+
+
+def test_many_purchases_are_searched_by_their_title(house: House, buyer: Visitor, cashier: Cashier) -> None:
+    first = house.payment(cashier.buy(buyer).order_id).model_dump(exclude={"id", "order_id", "prompt_id"})
+
+    async def buy(session: AsyncSession) -> None:
+        blank: dict[str, Any] = {"category": "", "summary": "", "preview": "", "body": "", "price": 100}
+        for rows in (
+            [Prompt(id=it, title=f"Prompt {it}", **blank) for it in range(100, 110)],
+            [Payment(id=it, prompt_id=it, **first) for it in range(100, 110)],
+            [Purchase(user_id=first["user_id"], prompt_id=it, payment_id=it) for it in range(100, 110)],
+        ):
+            session.add_all(rows)
+            await session.flush()
+
+    assert not assert_page(buyer.get("/purchases")).select("input[name=q]"), "one is not searched for"
+    house.change(buy)
+    page = assert_page(buyer.get("/purchases"), "Prompt 100", "Prompt 109")
+    assert page.select_one("form[method=get] input[name=q]")
+    found = assert_page(buyer.get("/purchases", params={"q": "109 prompt"}))
+    assert [words(title) for title in found.select(".owned-title")] == ["Prompt 109"]
+    assert one(str(found), "input[name=q]")["value"] == "109 prompt"
+    assert_page(buyer.get("/purchases?q=nothing"), "찾는 프롬프트가 없습니다")
