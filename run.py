@@ -41,6 +41,14 @@ COMPILE = (
 ENDINGS = [signal.SIGTERM] if os.name == "nt" else [signal.SIGTERM, signal.SIGHUP]
 WEBHOOK_SECRET = "whsec_" + b64encode(b"between our shop and its pretend PG").decode()
 KEYS = ("TOSS_SECRET_KEY", "KAKAOPAY_SECRET_KEY", "PORTONE_API_SECRET", "PORTONE_V1_IMP_SECRET")
+SELLER = {
+    "SELLER_NAME": "찐부부 (예시)",
+    "SELLER_OWNER": "홍길동",
+    "SELLER_REGISTRATION": "000-00-00000",
+    "SELLER_MAIL_ORDER": "제0000-예시-0000호",
+    "SELLER_ADDRESS": "서울특별시 예시구 예시로 1",
+    "SELLER_CONTACT": "02-000-0000, help@example.com",
+}
 NO_PACKAGES = """패키지를 설치하지 못했습니다. 인터넷 연결을 확인하거나 pip을 설치하세요.
 Packages could not be installed: check the network, or install pip (Debian, Ubuntu: sudo apt install python3-venv)."""
 WELCOME = """
@@ -196,6 +204,7 @@ def try_out() -> int:
         ours |= {"PORTONE_V1_IMP_CODE": "imp00000000", "PORTONE_V1_CHANNEL_KEY": "channel-key-sandbox"}
         ours |= {"PORTONE_V1_API_URL": f"{pg}/portone_v1", "PORTONE_V1_SDK_URL": f"{pg}/portone_v1/v1/iamport.js"}
         ours |= {"SANDBOX_PORTONE_V1_WEBHOOK_URL": f"{shop}/webhooks/portone_v1"}
+        ours |= {name: given.get(name) or pretended for name, pretended in SELLER.items()}
         sandbox = ("uvicorn", "sandbox:app", "--log-level", "warning", *host, str(pg_port))
         programs.append(Program("가짜 PG", pg_port, "/_ledger", sandbox))
         payments = f"가짜 PG로 결제합니다. 진짜 돈은 움직이지 않습니다 ({pg}/_ledger)"

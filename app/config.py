@@ -52,6 +52,18 @@ class Settings:
     portone_v1_api_url: str
     portone_v1_sdk_url: str
 
+    seller_name: str
+    """상호. Who sells stands below every page (전자상거래법 §10, §13); what is empty is left out there."""
+    seller_owner: str
+    """대표자."""
+    seller_registration: str
+    """사업자등록번호."""
+    seller_mail_order: str
+    """통신판매업 신고번호 (§12)."""
+    seller_address: str
+    seller_contact: str
+    """Telephone, e-mail or both, as buyers should read it."""
+
     refund_approval_above: int
     """Whole won of one payment given back above which a second person must agree; 0 = off."""
     pg_timeout: float
@@ -95,6 +107,11 @@ class Settings:
                 raise Misconfigured(f"{name.upper()}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
         if urlsplit(self.base_url).scheme != "https":
             log.warning("BASE_URL이 https로 시작하는 공개 주소가 아닙니다. 구매자가 결제사에서 돌아오지 못합니다.")
+        unsaid = [
+            it.name.upper() for it in fields(self) if it.name.startswith("seller_") and not getattr(self, it.name)
+        ]
+        if unsaid:
+            log.warning("판매자 정보가 빠져 있습니다 (전자상거래법 제10조, 제13조): %s", ", ".join(unsaid))
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -124,6 +141,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         toss_secret_key=Secret(config("TOSS_SECRET_KEY", default="")),
         toss_api_url=config("TOSS_API_URL", default="https://api.tosspayments.com").rstrip("/"),
         toss_sdk_url=config("TOSS_SDK_URL", default="https://js.tosspayments.com/v2/standard"),
+        seller_name=config("SELLER_NAME", default=""),
+        seller_owner=config("SELLER_OWNER", default=""),
+        seller_registration=config("SELLER_REGISTRATION", default=""),
+        seller_mail_order=config("SELLER_MAIL_ORDER", default=""),
+        seller_address=config("SELLER_ADDRESS", default=""),
+        seller_contact=config("SELLER_CONTACT", default=""),
         refund_approval_above=approval_above,
         kakaopay_secret_key=Secret(config("KAKAOPAY_SECRET_KEY", default="")),
         kakaopay_cid=config("KAKAOPAY_CID", default=""),

@@ -23,6 +23,12 @@ PRODUCTION = {
     "PORTONE_API_SECRET": "portone-secret-1",
     "PORTONE_WEBHOOK_SECRET": "whsec_1",
     "PORTONE_V1_IMP_SECRET": "imp-secret-1",
+    "SELLER_NAME": "찐부부",
+    "SELLER_OWNER": "김찐",
+    "SELLER_REGISTRATION": "123-45-67890",
+    "SELLER_MAIL_ORDER": "2026-서울마포-0001",
+    "SELLER_ADDRESS": "서울 마포구",
+    "SELLER_CONTACT": "02-123-4567",
 }
 
 
@@ -51,6 +57,12 @@ def test_every_setting_of_the_contract_is_read() -> None:
         "PORTONE_V1_CHANNEL_KEY": "channel-key-2",
         "PORTONE_V1_API_URL": "https://v1.example/",
         "PORTONE_V1_SDK_URL": "https://sdk.example/imp.js",
+        "SELLER_NAME": "찐부부",
+        "SELLER_OWNER": "김찐",
+        "SELLER_REGISTRATION": "123-45-67890",
+        "SELLER_MAIL_ORDER": "2026-서울마포-0001",
+        "SELLER_ADDRESS": "서울 마포구",
+        "SELLER_CONTACT": "02-123-4567",
         "REFUND_APPROVAL_ABOVE": "100000",
         "PG_TIMEOUT": "3.5",
         "SETTLE_AFTER": "7",
@@ -145,6 +157,12 @@ def test_production_warns_when_buyers_could_not_come_back(caplog: pytest.LogCapt
     caplog.clear()
     create_app(read_settings(PRODUCTION))
     assert caplog.text == ""
+
+
+def test_production_warns_of_a_seller_who_does_not_say_who_he_is(caplog: pytest.LogCaptureFixture) -> None:
+    create_app(read_settings(PRODUCTION | {"SELLER_OWNER": "", "SELLER_MAIL_ORDER": ""}))
+    assert "SELLER_OWNER, SELLER_MAIL_ORDER" in caplog.text
+    assert "SELLER_NAME" not in caplog.text
 
 
 def test_a_misspelt_environment_is_not_taken_for_development() -> None:

@@ -1,5 +1,6 @@
 """The shelf, and one prompt on it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_my_prompts_are_mine(buyer: Visitor, other: Visitor, cashier: Cashier) -
     page = assert_page(buyer.get("/purchases"), "블로그 초안 쓰기", story.BODY, "복사하기")
     assert page.select_one("[data-copy]")
     assert story.BODY not in assert_page(other.get("/purchases"), "아직 구매한 프롬프트가 없습니다").get_text()
+
+
+def test_who_sells_stands_below_every_page_as_far_as_it_is_known(house: House) -> None:
+    assert words(one(house.visitor().get("/").text, ".seller")) == ""
+    said = replace(house.settings, seller_name="찐부부", seller_mail_order="2026-서울마포-0001", seller_contact="02-1")
+    house.door.app_state["settings"] = said
+    for path, status in (("/", 200), ("/login", 200), ("/nowhere", 404)):
+        page = assert_page(house.visitor().get(path), status=status)
+        assert words(one(str(page), ".seller")) == "상호 찐부부 통신판매업 신고 2026-서울마포-0001 연락처 02-1"
 
 
 def test_the_order_swaps_in_where_the_button_was(buyer: Visitor, member: Visitor) -> None:
