@@ -93,7 +93,9 @@ class Wanted:
             raise taken
         amount = prompt.price_for(user)
         if order.amount not in (None, amount):
-            raise Refused("AMOUNT_MISMATCH", f"가격이 ₩{amount:,}입니다. 금액을 확인하고 다시 눌러 주세요.", 400)
+            raise Refused(
+                "AMOUNT_MISMATCH", f"가격이 ₩{order.amount:,} → ₩{amount:,}으로 바뀌었습니다. 다시 눌러 주세요.", 400
+            )
         return {
             "order_id": new_order_id(),
             "user_id": user.id,

@@ -192,7 +192,7 @@ def test_a_price_that_changed_since_the_page_was_drawn_is_asked_about(house: Hou
     form = order_form(buyer_name="박구매", buyer_phone="010-9999-8888")
     for asked in (PAGE, PARTIAL):
         answer = buyer.post("/payments", data=form, headers=asked)
-        assert_refused_form(answer, "₩12,000", status=400)
+        assert_refused_form(answer, "₩10,000 → ₩12,000", status=400)
         assert one(answer.text, "input[name=amount]")["value"] == "12000", "the next press agrees to the new price"
         assert one(answer.text, "input[name=buyer_name]")["value"] == "박구매"
         assert one(answer.text, "input[name=buyer_phone]")["value"] == "010-9999-8888"
