@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from app.models import Payment, Prompt, User
 from tests import story
 from tests.conftest import ORDER, Cashier, Checkout, House, Visitor
-from tests.fragments import PARTIAL, assert_form_again, assert_page, assert_refused_form, one, soup
+from tests.fragments import PARTIAL, assert_form_again, assert_page, assert_refused_form, one, soup, words
 from tests.sandboxes import Sandbox
 
 NEW = {"email": "new@example.com", "password": "quite a long one", "name": "새손님", "phone": "010-2222-3333"}
@@ -138,6 +138,20 @@ def test_korean_names_are_stored_in_one_form(house: House, stranger: Visitor, ad
     for word in ("찐부", unicodedata.normalize("NFD", "찐부")):
         found = assert_page(admin.get("/admin/payments", params={"q": word})).select("tr[data-status]")
         assert len(found) == 1, word
+
+
+def test_the_summary_of_a_refused_form_leads_to_every_wrong_field_in_their_order(
+    stranger: Visitor, buyer: Visitor
+) -> None:
+    for form, wrong in (
+        (stranger.post("/register", data={"email": "x", "password": "x", "name": "", "phone": "x"}), list(NEW)),
+        (buyer.post("/payments", data={"prompt_id": "1"}), ["payment_method", "buyer_name", "buyer_phone", "agree"]),
+    ):
+        summary = soup(form.text).select('.is-summary[role="alert"][tabindex="-1"][autofocus] a')
+        assert [link["href"] for link in summary] == [f"#{name}" for name in wrong]
+        for link, name in zip(summary, wrong, strict=True):
+            assert one(form.text, f"#{name}")["name"] == name
+            assert words(link) == words(one(form.text, f"#{name}-error"))
 
 
 # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -151,6 +151,27 @@ def test_a_silent_pg_is_shown_and_cannot_be_chosen_and_another_one_is(
 
 
 @SQLITE
+def test_who_has_no_javascript_is_told_by_which_methods_it_goes_on(house: House, buyer: Visitor) -> None:
+    hint = words(one(buyer.get(ORDER_FORM).text, "noscript"))
+    assert hint == "자바스크립트가 꺼져 있으면 이 결제수단만 쓸 수 있습니다: 카카오페이"
+    del cast(dict[str, object], house.till.gateways)["kakaopay"]
+    assert "자바스크립트가 있어야 열립니다" in words(one(buyer.get(ORDER_FORM).text, "noscript"))
+
+
+@SQLITE
+def test_who_came_in_an_apps_own_browser_is_told_of_the_way_out(buyer: Visitor) -> None:
+    phone = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko) Mobile Safari/537.36"
+    for sign, app in (
+        ("KAKAOTALK 25.9.1", "카카오톡"),
+        ("NAVER(inapp; search; 1)", "네이버"),
+        ("Instagram 400", "인스타"),
+    ):
+        page = assert_page(buyer.get(ORDER_FORM, headers={"User-Agent": f"{phone} {sign}"}), "다른 브라우저로 열기")
+        assert app in words(page)
+    assert "다른 브라우저로 열기" not in words(assert_page(buyer.get(ORDER_FORM, headers={"User-Agent": phone})))
+
+
+@SQLITE
 def test_the_gateways_most_buyers_look_for_come_first(house: House) -> None:
     kinds = sorted(Gateway.registry, key=lambda kind: kind.place)
     assert [kind.name for kind in kinds[:2]] == ["toss", "kakaopay"]

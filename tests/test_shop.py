@@ -73,6 +73,19 @@ def test_the_order_swaps_in_where_the_button_was(buyer: Visitor, member: Visitor
     assert_fragment(member.part("GET", "/payments/new?prompt_id=2"), "정가 ₩9,900", "−₩2,000", "₩7,900")
 
 
+def test_whoever_orders_can_read_the_refund_rules_and_the_preview_first(house: House) -> None:
+    house.door.app_state["settings"] = replace(house.settings, seller_contact="help@example.com")
+    buyer = house.visitor(story.BUYER)
+    page = assert_page(buyer.get("/payments/new?prompt_id=1"))
+    preview, rules = page.select("details:not([open])")
+    assert words(preview) == "미리보기 당신은 10년 차 편집자입니다."
+    assert words(rules).startswith("환불 규정")
+    for said in ("단순 변심", "7일", "3개월", "30일", "3영업일", "환불 요청: help@example.com"):
+        assert said in words(rules), said
+    fragment = assert_fragment(buyer.part("GET", "/payments/new?prompt_id=1"), "환불 규정")
+    assert "미리보기" not in [words(summary) for summary in fragment.select("summary")], "the prompt's page shows it"
+
+
 def test_the_consent_is_kept_with_the_payment(buyer: Visitor, house: House, cashier: Cashier) -> None:
     assert_page(buyer.get("/payments/new?prompt_id=1"), CONSENT)
     payment = house.payment(cashier.order(buyer).order_id)

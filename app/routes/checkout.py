@@ -1,6 +1,6 @@
 """A buyer buys: the order, the PG's window, the way back, the receipt."""
 
-from typing import Any
+from typing import Any, get_type_hints
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -11,12 +11,15 @@ from starlette.responses import RedirectResponse, Response
 from app import deposits, orders, payments, settlement
 from app.auth import anyone, login_required
 from app.forms import OrderForm, typed
-from app.gateways import Redirect, Window
+from app.gateways import Gateway, Redirect, Window
 from app.guard import window_headers
 from app.models import Payment, Prompt, Status
 from app.orders import Order
 from app.render import redirect, render, wants_fragment
 from app.till import Refused, Till, find, owned
+
+IN_APP = {"KAKAOTALK": "카카오톡", "NAVER(inapp": "네이버 앱", "Instagram": "인스타그램"}
+"""Apps that open links themselves, by a word in their user agent. Not every PG's app finds its way back to them."""
 
 
 @login_required
@@ -61,6 +64,7 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         last = await _last_method(session, request.state.user.id)
     silent = {key for name, gateway in till.gateways.items() if till.circuits[name].open for key in gateway.methods}
     offered = [key for key in till.methods if key not in silent]
+    no_script = [gateway for gateway in till.gateways.values() if _needs_no_script(gateway)]
     wanted = values.get("payment_method", last)
     chosen = {"payment_method": wanted if wanted in offered else next(iter(offered), "")}
     return render(
@@ -72,10 +76,18 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         amount=prompt.price_for(request.state.user),
         methods=till.methods,
         silent=silent,
+        without_script=[method.label for gateway in no_script for method in gateway.methods.values()],
+        in_app=next((app for sign, app in IN_APP.items() if sign in request.headers.get("user-agent", "")), None),
         consent=orders.CONSENT,
+        contact=request.state.settings.seller_contact,
         typed={"buyer_name": "", "buyer_phone": "", "agree": ""} | values | chosen,
         errors=errors,
     )
+
+
+def _needs_no_script(gateway: Gateway) -> bool:
+    """It promises to redirect; a window is opened by a script."""
+    return get_type_hints(gateway.start)["return"] is Redirect
 
 
 async def _last_method(session: AsyncSession, user_id: int) -> str | None:
