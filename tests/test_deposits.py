@@ -88,6 +88,8 @@ def test_the_buyer_sees_where_how_much_and_until_when(
     assert payment.status == "waiting"
     assert payment.deposit_due_at
     assert payment.account_number
+    assert payment.receipt_url
+    assert "영수증" not in words(assert_page(buyer.get(order.path))), "nothing is paid yet"
     until = f"{payment.deposit_due_at.astimezone(KST):%Y-%m-%d %H:%M:%S}"
     expected = ("국민은행", payment.account_number, "김찐", "₩10,000", until, "저절로 취소")
     for page in (

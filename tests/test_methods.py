@@ -98,6 +98,8 @@ def test_a_buyer_pays_by_every_method_and_reads_at_once(
         assert cashier.refund(admin, checkout, amount=amount).status_code == 200
     assert sandbox.ledger(checkout.order_id)["refunded"] == 10_000
     assert house.payment(checkout.order_id).status == "refunded"
+    soon = {"transfer": "결제한 계좌로", "mobile": "휴대폰 요금에서"}.get(method, "카드라면 카드사에 따라")
+    assert_page(buyer.get(checkout.path), "₩10,000을 돌려드렸습니다", soon)
 
 
 @SQLITE

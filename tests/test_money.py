@@ -15,7 +15,16 @@ from app.gateways.toss import Toss
 from app.till import BREATH, find
 from tests import story
 from tests.conftest import EVERY_CONFIRM, EVERY_PG, EVERY_WINDOW, ORDER, Cashier, House, Visitor
-from tests.fragments import assert_fragment, assert_leaves_for, assert_page, assert_problem, assert_row_redrawn, soup
+from tests.fragments import (
+    assert_fragment,
+    assert_leaves_for,
+    assert_page,
+    assert_problem,
+    assert_row_redrawn,
+    one,
+    soup,
+    words,
+)
 from tests.sandboxes import Sandbox
 
 
@@ -145,6 +154,9 @@ def test_a_declined_card_says_so_in_korean_and_leads_on(house: House, buyer: Vis
         buyer.get(checkout.path), "카드 한도를 넘었거나 잔액이 부족합니다", "REJECT_CARD_PAYMENT", "다시 결제하기"
     )
     assert page.select_one("details code"), "the PG's code is folded away"
+    outcome = words(one(str(page), ".outcome"))
+    assert outcome.count("결제수단으로") == 1, "what to do next is said once"
+    assert "돈은 나가지 않았습니다" in outcome
     assert house.kinds(checkout.order_id) == ["created", "claimed", "declined"]
     assert story.BODY not in page.get_text()
 
@@ -418,11 +430,14 @@ def test_a_refund_without_an_answer_is_not_failed_and_is_not_paid_twice(
     answer = cashier.refund(admin, checkout, amount="3000")
     assert_row_redrawn(answer, checkout.order_id, "환불 확인 중", status="completed", code=202)
     assert "다시 누르지 마세요" in soup(answer.text).get_text()
+    page = assert_page(buyer.get(checkout.path), "₩3,000 환불을 처리하고 있습니다", "환불 처리 중 ₩3,000")
+    assert story.BODY in page.get_text()
 
     long_ago(house, checkout.order_id)
     house.run(reconciler.reconcile, house.till)
     assert [refund.status for refund in house.refunds(checkout.order_id)] == ["done"]
     assert sandbox.ledger(checkout.order_id)["refunded"] == 3000
+    assert "처리" not in words(assert_page(buyer.get(checkout.path), "환불 ₩3,000"))
 
 
 @EVERY_PG

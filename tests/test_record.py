@@ -185,6 +185,7 @@ def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_fo
     assert_page(admin.get("/admin/approvals"), "₩2,001 승인하고 돌려주기", "광고와 다름", "operator@example.com")
     assert "승인하고 돌려주기" not in operator.get(record(paid)).text
     assert waits(admin), "the list says so"
+    assert_page(house.visitor(story.BUYER).get(paid.path), "환불을 처리하고 있습니다")
 
     assert decide(operator, approval) == 403, "one's own request"
     assert decide(admin, approval, amount=9_999) == 409

@@ -10,10 +10,11 @@ from starlette.responses import RedirectResponse, Response
 
 from app import deposits, orders, payments, settlement
 from app.auth import anyone, login_required
+from app.desk import Approval
 from app.forms import OrderForm, typed
 from app.gateways import Gateway, Redirect, Window
 from app.guard import window_headers
-from app.models import Payment, Prompt, Status
+from app.models import OPEN_REFUND, Payment, Prompt, Refund, Status
 from app.orders import Order
 from app.render import redirect, render, wants_fragment
 from app.till import Refused, Till, find, owned
@@ -173,6 +174,10 @@ async def _payment(request: Request, payment: Payment) -> Response:
     async with till.db.read() as session:
         prompt = (await session.exec(select(Prompt).where(col(Prompt.id) == payment.prompt_id))).one()
         purchase = await owned(session, payment.user_id, payment.prompt_id)
+        under_way = select(Refund.amount).where(Refund.payment_id == payment.id, col(Refund.status).in_(OPEN_REFUND))
+        refunding = (await session.exec(under_way)).first() or 0
+        asked = select(Approval.id).where(Approval.payment_id == payment.id, col(Approval.decided_at).is_(None))
+        refund_asked = (await session.exec(asked)).first() is not None
     return render(
         request,
         "payments/show.html",
@@ -182,5 +187,7 @@ async def _payment(request: Request, payment: Payment) -> Response:
         is_buyer=is_buyer,
         charges_in_window=gateway is None or gateway.charges_in_window,
         unlocked=is_buyer and purchase is not None,
+        refunding=refunding,
+        refund_asked=refund_asked,
         owned_by_other_payment=purchase is not None and purchase.payment_id != payment.id,
     )
