@@ -57,7 +57,7 @@ def test_my_prompts_are_mine(buyer: Visitor, other: Visitor, cashier: Cashier) -
 
 
 def test_who_sells_stands_below_every_page_as_far_as_it_is_known(house: House) -> None:
-    assert words(one(house.visitor().get("/").text, ".seller")) == ""
+    assert not assert_page(house.visitor().get("/")).select(".seller")
     said = replace(house.settings, seller_name="찐부부", seller_mail_order="2026-서울마포-0001", seller_contact="02-1")
     house.door.app_state["settings"] = said
     for path, status in (("/", 200), ("/login", 200), ("/nowhere", 404)):

@@ -205,6 +205,9 @@ def test_an_order_that_is_not_filled_in_keeps_what_was_typed(buyer_page: Page, c
     expect(page.get_by_label("휴대폰 번호")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("이름")).to_have_value("김찐찐")
     expect(page.get_by_role("alert").first).to_be_focused()
+    for sentence, label in (("휴대폰 번호를 숫자로", "휴대폰 번호"), ("동의해 주세요", "동의합니다")):
+        page.get_by_role("link", name=sentence).click()
+        expect(page.get_by_label(label)).to_be_focused()
 
 
 def test_a_deposit_turns_the_page_and_goes_back_to_an_account(

@@ -54,6 +54,9 @@ def _shopping(page: Page) -> Iterator[str]:
     page.goto(f"/prompts/{story.DISCOUNTED}")
     yield "prompt"
     page.goto(f"/payments/new?prompt_id={story.DISCOUNTED}")
+    for folded in ("미리보기", "환불 규정"):
+        page.get_by_text(folded, exact=True).click()
+    expect(page.get_by_text("3영업일")).to_be_visible()
     yield "order"
     page.locator(".order form").evaluate("form => form.noValidate = true")
     page.get_by_label("이름").fill("")
@@ -66,6 +69,10 @@ def _shopping(page: Page) -> Iterator[str]:
 def _paying(page: Page, shop: Shop) -> Iterator[str]:
     shop.hang_up()  # nobody corrects the states that are made up here
     pending = shop.cashier.order(shop.person(story.ADMIN), story.DISCOUNTED)
+    page.goto("/purchases")
+    expect_heading(page, "내 프롬프트")
+    expect(page.locator(".orders")).to_contain_text("결제 대기")
+    yield "purchases with an order under way"
     page.route("**/toss/v2/standard", lambda route: None)  # never loads, never fails
     page.goto(f"{pending.path}/window", wait_until="commit")
     expect_heading(page, "결제창을 여는 중입니다")

@@ -23,6 +23,8 @@ def test_a_buyer_without_javascript_gets_as_far_as_the_pgs_window(no_js: Page, c
     page.get_by_role("link", name=TITLE, exact=True).click()
     page.get_by_role("button", name="구매하기").click()
     expect_heading(page, "주문하기")
+    expect(page.locator("noscript p")).to_be_visible()
+    expect(page.locator("noscript p")).to_contain_text("이 결제수단만 쓸 수 있습니다: 카카오페이")
     page.get_by_label("휴대폰 번호").fill("12")
     page.get_by_label("동의합니다").check()
     page.get_by_role("button", name="결제하기").click()
