@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import and_, insert, inspect, or_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 from sqlmodel import SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -161,7 +161,12 @@ def write_down(session: Session, rows: Sequence[SQLModel]) -> None:
 _LOCKED = THESE.with_for_update(key_share=True)
 _FREE = THESE.with_for_update(key_share=True, skip_locked=True)
 _REFUNDS = select(Refund).where(among(Refund.payment_id, "payment_ids"))
-_UNREAD = select(Webhook).where(among(Webhook.payment_id, "payment_ids"), col(Webhook.handled_at).is_(None))
+WITHOUT_BODY = defer(inspect(Webhook).attrs["body"].class_attribute)  # that is as long as whoever sent it liked
+_UNREAD = (
+    select(Webhook)
+    .options(WITHOUT_BODY)
+    .where(among(Webhook.payment_id, "payment_ids"), col(Webhook.handled_at).is_(None))
+)
 
 # More than what is wanted: each of these buyers with each of these prompts.
 _OWNED = and_(

@@ -89,19 +89,23 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Refuse a body of more than `limit` bytes while it is read; the app's own handlers tell the asker."""
+    """Refuse a body of more than `limit` bytes while it is read; the app's own handlers tell the asker.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+    `pg_calls`: the same for what anybody may say in a PG's name, for that is kept.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, pg_calls: int) -> None:
+        self.app, self.limit, self.pg_calls = app, limit, pg_calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = self.pg_calls if scope.get("path", "").startswith(PG_CALLS) else self.limit
         read = 0
 
         async def limited() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self.limit:
+            if read > limit:
                 raise HTTPException(413)
             return message
 

@@ -16,13 +16,25 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import settlement
 from app.clock import now
+from app.folder import WITHOUT_BODY
 from app.gateways import Gateway, Heard, InDoubt
 from app.models import Payment, Status, Webhook
 from app.till import Refused, Till
 
 log = logging.getLogger(__name__)
 
+MOST = 50
+"""Rows that one payment keeps. Who knows an order's number can send as many other words as they like."""
+
 _SAME = select(Webhook).where(col(Webhook.gateway) == bindparam("gateway"), col(Webhook.digest) == bindparam("digest"))
+_LAST = (
+    select(Webhook)
+    .options(WITHOUT_BODY)
+    .where(col(Webhook.payment_id) == bindparam("payment_id"))
+    .order_by(col(Webhook.id))
+    .offset(MOST - 1)
+    .limit(1)
+)
 _TOLD_OF = (
     select(Payment)
     .where(col(Payment.order_id) == bindparam("order_id"), col(Payment.gateway) == bindparam("gateway"))
@@ -63,12 +75,25 @@ async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> str
                 forged=_forged(payment, heard),
             )
             webhook.handled_at = now() if webhook.forged or _says_nothing_new(payment, heard) else None
-            session.add(webhook)
+            await _keep(session, webhook)
         if webhook.handled_at:
             return None
         soon = max(now(), settlement.breath_after(payment))
         payment.next_check_at = min(payment.next_check_at or soon, soon)
         return payment.order_id
+
+
+async def _keep(session: AsyncSession, webhook: Webhook) -> None:
+    """In a row of its own; once its payment has MOST of them, by making the last one news again."""
+    last = (await session.exec(_LAST, params={"payment_id": webhook.payment_id})).one_or_none()
+    if last is None:
+        session.add(webhook)
+        return
+    last.repeats += 1
+    if not webhook.forged:
+        last.forged, last.received_at = False, webhook.received_at  # what was asked before this does not answer it
+    if webhook.handled_at is None:
+        last.handled_at = None
 
 
 async def _payment(session: AsyncSession, gateway: Gateway, order_id: str) -> Payment | None:
@@ -94,7 +119,11 @@ def _says_nothing_new(payment: Payment, heard: Heard) -> bool:
 
 
 async def look(till: Till, order_id: str, actor: str = "webhook") -> None:
-    """Ask the PG now, unless it was asked a moment ago or does not answer: then the reconciler will."""
+    """Ask the PG now, unless it is being asked, was asked a moment ago or does not answer: then the reconciler will."""
+    if order_id in till.looks:
+        till.looks[order_id] = True
+        return
+    till.looks[order_id] = False
     try:
         if await settlement.lease(till, order_id, actor):
             await settlement.settle(till, order_id, actor)
@@ -102,6 +131,9 @@ async def look(till: Till, order_id: str, actor: str = "webhook") -> None:
             till.stir.set()  # within a breath of the last question: the reconciler must not sleep over it
     except InDoubt as silence:
         log.warning("%s: PG에 물었으나 답이 없습니다 (%s)", order_id, silence.code)
+    finally:
+        if till.looks.pop(order_id):
+            till.stir.set()  # what was told meanwhile has made it due
 
 
 async def replay(till: Till, webhook_id: int) -> None:

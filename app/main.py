@@ -29,6 +29,7 @@ from app.streams import Streams
 from app.till import Till
 
 FORM_LIMIT = 256 * 1024  # bytes: no form or JSON body of ours is near it
+WEBHOOK_LIMIT = 64 * 1024  # bytes: the PGs' are of a few thousand
 
 
 @functools.cache
@@ -105,7 +106,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 session_cookie="__Host-session" if settings.production else "session",
                 https_only=settings.production,
             ),
-            Middleware(BodyLimit, limit=FORM_LIMIT),
+            Middleware(BodyLimit, limit=FORM_LIMIT, pg_calls=WEBHOOK_LIMIT),
         ],
         exception_handlers=handlers,
         lifespan=lifespan,

@@ -45,6 +45,8 @@ class Till:
     """By the name of the gateway."""
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something has become due sooner than this process's reconciler expects."""
+    looks: dict[str, bool] = field(default_factory=dict)
+    """The orders that a webhook's look is at, and whether another was told of one meanwhile."""
     pen: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Of whoever writes down what was said to the PGs."""
     settle_after: float = 60

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 
 from app.clock import now
 from app.exchanges import Exchange
-from app.folder import _FREE, _LOCKED, Folder, change
+from app.folder import _FREE, _LOCKED, _UNREAD, Folder, change
 from app.models import Status
 from app.till import Refused, find
 from tests import story
@@ -158,6 +158,11 @@ def test_who_writes_about_a_payment_keeps_nobody_from_changing_it(
             return await asyncio.wait_for(change(house.till, order_id, lambda its: its.payment.order_id), 5)
 
     assert house.run(story_of_a_remark) == order_id
+
+
+def test_what_a_webhook_says_is_not_read_where_it_only_counts_that_it_came() -> None:
+    assert "webhook.received_at" in str(_UNREAD)
+    assert "webhook.body" not in str(_UNREAD)
 
 
 def test_only_who_is_alone_waits_for_a_lock() -> None:

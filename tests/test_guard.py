@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from app import streams
 from app.config import Settings
-from app.main import FORM_LIMIT, create_app
+from app.main import FORM_LIMIT, WEBHOOK_LIMIT, create_app
 from app.models import User
 from tests import story
 from tests.conftest import ORDER, Cashier, Checkout, House, Visitor
@@ -368,7 +368,8 @@ def test_a_body_beyond_the_limit_is_refused(stranger: Visitor, admin: Visitor, p
     for url in ("/login", "/payments", f"/admin/payments/{paid.order_id}/refunds", "/api/payment/prepare"):
         for body in (b"x" * (FORM_LIMIT + 1), pieces()):
             assert admin.post(url, content=body, headers=form).status_code == 413, url
-    assert stranger.post("/webhooks/toss", content=b"x" * (FORM_LIMIT + 1)).status_code == 413
+    assert stranger.post("/webhooks/toss", content=b"x" * (WEBHOOK_LIMIT + 1)).status_code == 413, "it would be kept"
+    assert stranger.post("/webhooks/toss", content=b"x" * WEBHOOK_LIMIT).status_code == 400
     inside = b"email=a&password=b&name=" + b"x" * (FORM_LIMIT - 100)
     assert stranger.post("/register", content=inside, headers=form).status_code == 422
 

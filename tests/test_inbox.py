@@ -1,13 +1,15 @@
 """A webhook is stored, then makes us look. Nothing it says is believed."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import inbox, receipts, reconciler
+from app.clock import now
 from app.gateways import Receipt
 from app.models import Webhook
 from app.till import find
@@ -28,7 +30,7 @@ def flat(checkout: Checkout) -> dict[str, object]:
 
 
 def webhooks(house: House) -> list[Webhook]:
-    return house.rows(select(Webhook))
+    return house.rows(select(Webhook).order_by(col(Webhook.id)))
 
 
 def breathe(house: House, order_id: str) -> None:
@@ -117,6 +119,56 @@ def test_a_flood_of_different_webhooks_asks_the_pg_once_a_breath(
     assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
     assert len([row for row in webhooks(house) if row.handled_at is None]) == 19
 
+    breathe(house, checkout.order_id)
+    house.run(reconciler.reconcile, house.till)
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 2
+
+
+def test_a_webhook_that_comes_while_the_pg_is_asked_asks_nothing_by_itself_and_stays_due(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.open(buyer, cashier.order(buyer))
+    house.till.stir.clear()
+    sandbox.fault("find", "delay", seconds=1.5)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(stranger.post, "/webhooks/toss", json=word(checkout))
+        while not sandbox.ledger(checkout.order_id)["find_calls"]:
+            pass
+        breathe(house, checkout.order_id)
+        for number in range(3):
+            house.visitor().post("/webhooks/toss", json=word(checkout, balanceAmount=number))
+        assert not first.done()
+        assert not house.till.stir.is_set(), "the reconciler need not hurry before the answer"
+        assert first.result().status_code == 200
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+    assert [row.handled_at for row in webhooks(house)][1:] == [None] * 3
+    due = house.payment(checkout.order_id).next_check_at
+    assert due
+    assert due <= now()
+    assert house.till.stir.is_set()
+    house.run(reconciler.reconcile, house.till)
+    assert all(row.handled_at for row in webhooks(house))
+
+
+def test_a_payment_keeps_so_many_webhooks_and_the_next_one_is_news_all_the_same(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier, sandbox: Sandbox
+) -> None:
+    checkout = cashier.buy(buyer)
+    lie = {"secret": "ps_forged", "status": "CANCELED"}
+    for number in range(inbox.MOST + 2):
+        stranger.post("/webhooks/toss", json=word(checkout, balanceAmount=number, **lie))
+    assert len(webhooks(house)) == inbox.MOST
+    assert (webhooks(house)[-1].repeats, webhooks(house)[-1].forged) == (2, True)
+    assert sandbox.ledger(checkout.order_id)["find_calls"] == 0
+
+    for number in (1, 2):  # the second within a breath of the first
+        stranger.post("/webhooks/toss", json=word(checkout, balanceAmount=number))
+        assert len(webhooks(house)) == inbox.MOST
+        assert sandbox.ledger(checkout.order_id)["find_calls"] == 1
+    last, payment = webhooks(house)[-1], house.payment(checkout.order_id)
+    assert (last.repeats, last.forged, last.handled_at) == (4, False, None)
+    assert payment.checked_at
+    assert payment.checked_at < last.received_at, "the question before it is no answer to it"
     breathe(house, checkout.order_id)
     house.run(reconciler.reconcile, house.till)
     assert sandbox.ledger(checkout.order_id)["find_calls"] == 2
