@@ -13,13 +13,18 @@ MAX_ID = 2**31 - 1
 
 
 def _clean(value: Any) -> Any:
-    """One form for every letter, no blanks around it; control characters are nobody's name."""
+    """One form for every letter, no blanks around it; control characters and what is no character are nobody's name."""
     if not isinstance(value, str):
         return value
     value = unicodedata.normalize("NFC", value).strip()
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
+    if any(unicodedata.category(letter) in ("Cc", "Cs") or _no_character(letter) for letter in value):
         raise PydanticCustomError("letters", "쓸 수 없는 문자가 들어 있습니다.")
     return value
+
+
+def _no_character(letter: str) -> bool:
+    """What Unicode never gives a meaning (§23.7): XML, and so a spreadsheet, may not hold it."""
+    return ord(letter) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(letter) <= 0xFDEF
 
 
 def _digits(value: str) -> str:

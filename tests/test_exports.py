@@ -7,9 +7,12 @@ import zipfile
 from xml.etree import ElementTree
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.exports import COLUMNS, Export
+from app.models import Payment
 from tests import story
 from tests.conftest import Cashier, House, Visitor
 from tests.fragments import assert_page, words
@@ -52,6 +55,20 @@ def test_both_files_hold_what_is_filtered_with_refunds_in_a_column_of_their_own(
     assert sheet[1][6] == "=HYPERLINK(1)<&>", "a cell of text is not run"
     everything = list(csv.DictReader(io.StringIO(admin.get("/admin/payments.csv").content.decode("utf-8-sig"))))
     assert everything[0]["구매자"] == "'=HYPERLINK(1)<&>"
+
+
+def test_a_letter_that_a_sheet_must_not_hold_is_replaced(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    """Forms refuse it; a row may be older than that, and a PG may say it."""
+    cashier.order(buyer)
+
+    async def write(session: AsyncSession) -> None:
+        await session.exec(update(Payment).values(buyer_name="김\ufffe\uffff\x0b찐💌", item_name="글\t감"))
+
+    house.change(write)
+    ((_, row),) = sheets(admin.get("/admin/payments.xlsx").content)
+    assert (row[5], row[6]) == ("글\t감", "김\ufffd\ufffd\ufffd찐💌")
 
 
 def test_a_long_file_goes_on_page_after_page_and_sheet_after_sheet(
