@@ -13,6 +13,7 @@ from app.models import (
     RefundStatus,
     Status,
 )
+from app.render import masked_email, masked_name, masked_phone
 from app.search import Listed
 
 
@@ -95,6 +96,13 @@ class PaymentOut(Answer):
     @classmethod
     def of(cls, payment: Payment | Listed) -> Self:
         return cls.model_validate(payment)
+
+    def masked(self) -> Self:
+        """As the pages show it to an admin who may not know who bought."""
+        name, email = masked_name(self.buyer_name), masked_email(self.buyer_email)
+        return self.model_copy(
+            update={"buyer_name": name, "buyer_email": email, "buyer_phone": masked_phone(self.buyer_phone)}
+        )
 
 
 class PurchaseOut(Answer):

@@ -409,6 +409,30 @@ def test_a_payment_is_shown_to_its_buyer_and_to_admins(
         assert datetime.fromisoformat(moment).utcoffset() is not None, "a time without its offset"
 
 
+def test_who_bought_is_masked_for_admins_as_on_the_pages(
+    buyer: Visitor, viewer: Visitor, operator: Visitor, admin: Visitor, sandbox: Sandbox
+) -> None:
+    """An operator may see one buyer unmasked, and not take the list away."""
+    checkout = bought(sandbox, buyer)
+    masked = ("김*", "b***@example.com", "010-****-5678")
+
+    def who(payment: dict[str, Any]) -> tuple[str, str, str]:
+        return payment["buyer_name"], payment["buyer_email"], payment["buyer_phone"]
+
+    def one(visitor: Visitor) -> tuple[str, str, str]:
+        (shown,) = {who(visitor.get(url).json()["payment"]), who(complete(visitor, checkout).json()["payment"])}
+        return shown
+
+    url = f"/api/payment/{checkout.order_id}"
+    plain = one(buyer)
+    assert story.BUYER in plain
+    assert (one(viewer), one(operator), one(admin)) == (masked, plain, plain)
+    listed = [who(visitor.get("/api/admin/payments").json()["payments"][0]) for visitor in (viewer, operator, admin)]
+    assert listed == [masked, masked, plain]
+    own = prepare(viewer).json()["order_id"]
+    assert who(viewer.get(f"/api/payment/{own}").json()["payment"])[1] == "viewer@example.com"
+
+
 def test_a_wrong_token_opens_nothing(house: House, stranger: Visitor) -> None:
     with_token(house, story.ADMIN)
     good = TOKEN.format(story.ADMIN)

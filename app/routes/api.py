@@ -124,14 +124,14 @@ async def complete(request: Request) -> Response:
     payment = await payments.confirm(till, body.order_id, handed, payment)
     match payment.status:
         case Status.COMPLETED | Status.REFUNDED:
-            return _answer(CompletedOut(payment=PaymentOut.of(payment), purchase=await _purchase(till, payment)))
+            return _answer(CompletedOut(payment=_shown(request, payment), purchase=await _purchase(till, payment)))
         case Status.FAILED | Status.CANCELED | Status.EXPIRED:
             status = 409 if payment.failure_code == "ALREADY_OWNED" else 402
             code = payment.failure_code or payment.status.upper()
             sentence = payment.failure_message or "결제되지 않았습니다. 새 주문으로 다시 결제해 주세요."
-            return problem(status, code, sentence, payment=PaymentOut.of(payment).model_dump(mode="json"))
+            return problem(status, code, sentence, payment=_shown(request, payment).model_dump(mode="json"))
         case _:
-            return _answer(CompletedOut(payment=PaymentOut.of(payment), account=AccountOut.of(payment)), 202)
+            return _answer(CompletedOut(payment=_shown(request, payment), account=AccountOut.of(payment)), 202)
 
 
 async def _visible(request: Request, order_id: str) -> Payment:
@@ -141,6 +141,13 @@ async def _visible(request: Request, order_id: str) -> Payment:
     if payment.user_id != request.state.user.id and not request.state.user.is_admin:
         raise Refused("NOT_FOUND", NO_ORDER, 404)
     return payment
+
+
+def _shown(request: Request, payment: Payment) -> PaymentOut:
+    """In full for the buyer, and for an admin who may see that on the page, too."""
+    user: User = request.state.user
+    shown = PaymentOut.of(payment)
+    return shown if payment.user_id == user.id or user.may(Permission.REVEAL) else shown.masked()
 
 
 _BOUGHT = select(Purchase, Prompt.body).join(Prompt).where(among(Purchase.payment_id, "payment_ids"))
@@ -189,7 +196,7 @@ async def refund(request: Request) -> Response:
 @signed_in
 async def show(request: Request) -> Response:
     payment = await _visible(request, request.path_params["order_id"])
-    return _answer(OnePaymentOut(payment=PaymentOut.of(payment), account=AccountOut.of(payment)))
+    return _answer(OnePaymentOut(payment=_shown(request, payment), account=AccountOut.of(payment)))
 
 
 @admin_only
@@ -207,7 +214,10 @@ async def index(request: Request) -> Response:
             page = await search(session, wanted, limit=int(raw))
     except ValueError as error:
         raise WrongFields({"cursor": Filter.sentences["cursor"]}) from error
-    return _answer(PaymentsOut(payments=[PaymentOut.of(payment) for payment in page.payments], next=page.next))
+    shown = [PaymentOut.of(payment) for payment in page.payments]
+    if not request.state.user.may(Permission.EXPORT):
+        shown = [payment.masked() for payment in shown]
+    return _answer(PaymentsOut(payments=shown, next=page.next))
 
 
 async def openapi(_request: Request) -> Response:
