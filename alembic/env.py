@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
+import app.auth
 import app.daily
 import app.desk
 import app.exchanges

@@ -1,13 +1,14 @@
 """Who is there: passwords, sessions, tokens, and who may enter which endpoint."""
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 from argon2 import PasswordHasher
@@ -15,14 +16,16 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, delete, exists
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from sqlmodel import col, select
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.clock import now
 from app.config import Misconfigured, Settings
 from app.db import Database, among
 from app.models import ApiToken, User
@@ -38,6 +41,7 @@ HASHING = ThreadPoolExecutor(2, "argon2")
 
 IDLE = timedelta(days=14)
 ADMIN_IDLE = timedelta(hours=8)
+ADMIN_LONGEST = timedelta(hours=24)  # however busy: a stolen cookie must not be kept alive for ever
 TOUCH = 60  # seconds: how old "seen" may be before the cookie is written again
 
 NOT_ALLOWED = "이 일을 할 권한이 없습니다. 소유자에게 권한을 요청해 주세요."
@@ -47,6 +51,13 @@ DEMO_EMAILS = ("buyer@example.com", "admin@example.com")
 PER_ACCOUNT = RateLimitItemPerMinute(10, 15)  # tries, minutes
 PER_ADDRESS = RateLimitItemPerMinute(50, 15)  # failures, minutes
 NEWCOMERS = RateLimitItemPerMinute(600, 15)  # accounts, minutes; a whole school may stand behind one address
+
+
+class EndedSession(SQLModel, table=True):
+    """Whose cookie was given back. A copy of it would be good as long as somebody uses it."""
+
+    id: str = Field(primary_key=True)  # as in the cookie
+    ended_at: datetime = Field(default_factory=now, index=True)
 
 
 class Throttle:
@@ -112,15 +123,29 @@ def _nobody() -> str:
 
 def log_in(request: Request, user: User) -> None:
     """A new session: nothing of the one before survives."""
+    began = int(time.time())
     request.session.clear()
-    request.session.update(id=secrets.token_hex(8), user=user.id, epoch=user.epoch, seen=int(time.time()))
+    request.session.update(id=secrets.token_hex(8), user=user.id, epoch=user.epoch, began=began, seen=began)
 
 
-def log_out(request: Request) -> None:
+async def log_out(request: Request, *, everywhere: bool = False) -> None:
+    """This session ends, or every one of this account. What has ended is kept until its cookie is too old anyway."""
+    till: Till = request.state.till
+    user: User | None = request.state.user
+    if user and everywhere:
+        async with till.db.write() as rows:
+            (await rows.get_one(User, user.id)).epoch += 1
+    elif user:
+        with contextlib.suppress(IntegrityError):  # somebody else has just ended it
+            async with till.db.write() as rows:
+                await rows.exec(delete(EndedSession).where(col(EndedSession.ended_at) < now() - IDLE))
+                rows.add(EndedSession(id=request.session["id"]))
     request.session.clear()
 
 
-_OF_SESSION = select(User).where(col(User.id) == bindparam("id"))
+_OF_SESSION = select(User).where(
+    col(User.id) == bindparam("id"), ~exists().where(col(EndedSession.id) == bindparam("session"))
+)
 
 
 async def user_of(request: Request) -> User | None:
@@ -134,9 +159,12 @@ async def _user_of(request: Request, rows: AsyncSession) -> User | None:
     session, seen = request.session, int(time.time())
     if "user" not in session:
         return None
-    user = (await rows.exec(_OF_SESSION, params={"id": session["user"]})).one_or_none()
+    wanted = {"id": session["user"], "session": session["id"]}
+    user = (await rows.exec(_OF_SESSION, params=wanted)).one_or_none()
     idle = timedelta(seconds=seen - session["seen"])
-    if user is None or session["epoch"] != user.epoch or idle > (ADMIN_IDLE if user.is_admin else IDLE):
+    lasts = timedelta(seconds=seen - session.get("began", 0))  # one from before sessions told it is old enough
+    too_old = user and (idle > ADMIN_IDLE or lasts > ADMIN_LONGEST if user.is_admin else idle > IDLE)
+    if user is None or session["epoch"] != user.epoch or too_old:
         session.clear()
         return None
     if idle.total_seconds() > TOUCH:

@@ -1,7 +1,7 @@
 """Coming in, staying, leaving: and what it costs somebody who guesses."""
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 import time_machine
 from argon2 import PasswordHasher
+from itsdangerous import TimestampSigner
 from limits import RateLimitItemPerMinute
 from sqlalchemy import delete
 from sqlmodel import col, select
@@ -82,6 +83,37 @@ def test_logging_out_ends_the_session_here_only(house: House, buyer: Visitor) ->
     assert let_in(elsewhere)
 
 
+def test_a_copy_of_the_cookie_is_over_with_the_session(house: House, buyer: Visitor) -> None:
+    copied = {"Cookie": f"session={buyer.cookies['session']}"}
+    assert house.visitor().get("/purchases", headers=copied).status_code == 200
+    assert buyer.post("/logout").status_code == 303
+    assert house.visitor().get("/purchases", headers=copied).status_code == 303
+    assert house.visitor().get("/api/admin/payments", headers=copied).status_code == 401
+    assert house.visitor().post("/logout", headers=copied).status_code == 303, "once more harms nothing"
+    assert len(house.rows(select(auth.EndedSession))) == 1
+
+
+def test_two_who_end_one_session_at_one_moment_both_leave(house: House, buyer: Visitor) -> None:
+    copied = {"Cookie": f"session={buyer.cookies['session']}"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: house.visitor().post("/logout", headers=copied), range(8)))
+    assert [answer.status_code for answer in answers] == [303] * 8
+    assert len(house.rows(select(auth.EndedSession))) == 1
+
+
+def test_an_ended_session_is_forgotten_when_its_cookie_is_too_old_anyway(house: House, buyer: Visitor) -> None:
+    other = house.visitor(story.OTHER)
+    ended = session_of(buyer)["id"]
+    buyer.post("/logout")
+    with later(days=13):
+        house.visitor(story.BUYER).post("/logout")
+        assert ended in {row.id for row in house.rows(select(auth.EndedSession))}
+        assert let_in(other)
+    with later(days=15):
+        other.post("/logout")
+        assert ended not in {row.id for row in house.rows(select(auth.EndedSession))}
+
+
 def test_logging_out_everywhere_ends_every_device(house: House, buyer: Visitor, other: Visitor) -> None:
     devices = [house.visitor(story.BUYER) for _ in range(2)]
     buyer.post("/logout", data={"everywhere": "on"})
@@ -149,6 +181,24 @@ def test_a_session_that_is_used_goes_on(house: House, email: str, step: timedelt
             assert let_in(visitor), times
     with later(seconds=(5 * step).total_seconds()):
         assert not let_in(visitor)
+
+
+def test_an_admin_logs_in_again_after_a_day_however_busy(house: House, admin: Visitor, buyer: Visitor) -> None:
+    for hours in (6, 12, 18, 23):
+        with later(hours=hours):
+            assert let_in(admin), hours
+    with later(hours=25):
+        assert not let_in(admin)
+        assert let_in(buyer)
+
+
+def test_a_session_from_before_sessions_told_when_they_began_is_read_too(house: House) -> None:
+    signer = TimestampSigner(str(house.settings.secret_key))
+    for email, status in ((story.BUYER, 200), (story.ADMIN, 303)):
+        session = session_of(house.visitor(email))
+        del session["began"]
+        cookie = signer.sign(b64encode(json.dumps(session).encode())).decode()
+        assert house.visitor().get("/purchases", headers={"Cookie": f"session={cookie}"}).status_code == status
 
 
 def test_the_cookie_is_not_written_again_with_every_page(buyer: Visitor) -> None:

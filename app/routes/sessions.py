@@ -68,12 +68,8 @@ async def register(request: Request) -> Response:
 @anyone
 async def logout(request: Request) -> Response:
     """Here, or with `everywhere=on` on every device: the epoch of the sessions out there is then over."""
-    user = request.state.user
-    if user and (await typed(request)).get("everywhere") == "on":
-        till: Till = request.state.till
-        async with till.db.write() as session:
-            (await session.get_one(User, user.id)).epoch += 1
-    auth.log_out(request)
+    everywhere = bool(request.state.user) and (await typed(request)).get("everywhere") == "on"
+    await auth.log_out(request, everywhere=everywhere)
     return RedirectResponse(request.url_for("shop").path, 303)
 
 
