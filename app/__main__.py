@@ -1,4 +1,4 @@
-"""python -m app serve | migrate | demo | create-admin | create-token | reconcile | audit"""
+"""python -m app serve | migrate | demo | create-admin | create-token | revoke-tokens | reconcile | audit"""
 
 import argparse
 import asyncio
@@ -9,8 +9,10 @@ import sys
 from datetime import date, datetime, time, timedelta
 
 import uvicorn
+from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import audit, auth, demo, reconciler
 from app.clock import KST, now
@@ -64,7 +66,10 @@ def fill_demo(settings: Settings, words: argparse.Namespace) -> None:
 
 
 def create_admin(settings: Settings, words: argparse.Namespace) -> None:
-    """A new admin, or an existing account made one; `ADMIN_PASSWORD` or a question gives the password."""
+    """A new admin, or an existing account made one, whose sessions and tokens end.
+
+    `ADMIN_PASSWORD` or a question gives the password.
+    """
     password = os.environ.get("ADMIN_PASSWORD")
     if not password and not sys.stdin.isatty():
         raise Misconfigured("ADMIN_PASSWORD에 비밀번호를 넣거나, 터미널에서 실행해 주세요.")
@@ -80,6 +85,7 @@ def create_admin(settings: Settings, words: argparse.Namespace) -> None:
             user.password_hash, user.is_admin, user.epoch = auth.hash_password(password), True, user.epoch + 1
             user.role = words.role
             session.add(user)
+            await _revoke(session, user.id)
 
     asyncio.run(run())
     print(f"관리자 {form.email} 계정을 만들었습니다.")
@@ -91,13 +97,31 @@ def create_token(settings: Settings, words: argparse.Namespace) -> None:
 
     async def run() -> None:
         async with open_till(settings) as till, till.db.write() as session:
-            user = (await session.exec(select(User).where(col(User.email) == words.email.lower()))).one_or_none()
-            if user is None or user.id is None:
-                raise Misconfigured(f"{words.email} 계정이 없습니다.")
-            session.add(ApiToken(user_id=user.id, digest=auth.digest(token)))
+            session.add(ApiToken(user_id=await _id_of(session, words.email), digest=auth.digest(token)))
 
     asyncio.run(run())
     print(token)
+
+
+def revoke_tokens(settings: Settings, words: argparse.Namespace) -> None:
+    """All that were made for this account; its sessions go on."""
+
+    async def run() -> int:
+        async with open_till(settings) as till, till.db.write() as session:
+            return await _revoke(session, await _id_of(session, words.email))
+
+    print(f"{words.email} 계정의 토큰 {asyncio.run(run())}개를 없앴습니다.")
+
+
+async def _id_of(session: AsyncSession, email: str) -> int:
+    user_id = (await session.exec(select(User.id).where(col(User.email) == email.lower()))).one_or_none()
+    if user_id is None:
+        raise Misconfigured(f"{email} 계정이 없습니다.")
+    return user_id
+
+
+async def _revoke(session: AsyncSession, user_id: int | None) -> int:
+    return (await session.exec(delete(ApiToken).where(col(ApiToken.user_id) == user_id))).rowcount
 
 
 def reconcile(settings: Settings, words: argparse.Namespace) -> None:
@@ -171,6 +195,10 @@ def words_of(argv: list[str]) -> argparse.Namespace:
     verb = verbs.add_parser("create-token", help="an API token for an account, printed once")
     verb.add_argument("email")
     verb.set_defaults(act=create_token)
+
+    verb = verbs.add_parser("revoke-tokens", help="end all API tokens of an account")
+    verb.add_argument("email")
+    verb.set_defaults(act=revoke_tokens)
 
     verb = verbs.add_parser("demo", help="24 prompts and two accounts in an empty shop, and N payments")
     verb.add_argument("--payments", type=int, default=0, metavar="N")

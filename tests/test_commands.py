@@ -129,6 +129,31 @@ def test_a_token_opens_the_api_as_its_account_and_nothing_else(
         act(house, "create-token", "nobody@example.com")
 
 
+def test_revoked_tokens_open_nothing_and_others_go_on(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = []
+    for email in (story.ADMIN, story.ADMIN, story.BUYER):
+        act(house, "create-token", email)
+        tokens.append({"Authorization": f"Bearer {capsys.readouterr().out.strip()}"})
+    act(house, "revoke-tokens", story.ADMIN.upper())
+    assert "토큰 2개를" in capsys.readouterr().out
+    statuses = [house.visitor().get("/api/admin/payments", headers=token).status_code for token in tokens]
+    assert statuses == [401, 401, 403]
+    with pytest.raises(Misconfigured, match="계정이 없습니다"):
+        act(house, "revoke-tokens", "nobody@example.com")
+
+
+def test_making_an_admin_again_ends_its_tokens(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who has a new password because the old one got known wants nobody in by another door."""
+    act(house, "create-token", story.ADMIN)
+    token = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+    assert house.visitor().get("/api/admin/payments", headers=token).status_code == 200
+    monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
+    act(house, "create-admin", story.ADMIN)
+    assert house.visitor().get("/api/admin/payments", headers=token).status_code == 401
+
+
 def test_making_an_admin_again_sets_a_new_password_and_ends_old_sessions(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
