@@ -48,7 +48,8 @@ NOT_ALLOWED = "이 일을 할 권한이 없습니다. 소유자에게 권한을 
 
 DEMO_EMAILS = ("buyer@example.com", "admin@example.com")
 
-PER_ACCOUNT = RateLimitItemPerMinute(10, 15)  # tries, minutes
+PER_ACCOUNT = RateLimitItemPerMinute(10, 15)  # tries from one address, minutes: nobody else locks the owner out
+FROM_ANYWHERE = RateLimitItemPerMinute(100, 15)  # tries of one account, minutes; against guessing from many addresses
 PER_ADDRESS = RateLimitItemPerMinute(50, 15)  # failures, minutes
 NEWCOMERS = RateLimitItemPerMinute(600, 15)  # accounts, minutes; a whole school may stand behind one address
 
@@ -68,8 +69,15 @@ class Throttle:
         self.limiter = MovingWindowRateLimiter(self.storage)
 
     def admits(self, email: str, address: str) -> bool:
-        """Counts the try against the account before the password is looked at: parallel guesses count too."""
-        return self.limiter.test(PER_ADDRESS, address) and self.limiter.hit(PER_ACCOUNT, email)
+        """Counts the try against the account before the password is looked at: parallel guesses count too.
+
+        What an address may not try any more does not count for the others.
+        """
+        return (
+            self.limiter.test(PER_ADDRESS, address)
+            and self.limiter.hit(PER_ACCOUNT, "account", email, address)
+            and self.limiter.hit(FROM_ANYWHERE, "anywhere", email)
+        )
 
     def welcomes(self, address: str) -> bool:
         return self.limiter.hit(NEWCOMERS, "register", address)
@@ -77,8 +85,9 @@ class Throttle:
     def failed(self, address: str) -> None:
         self.limiter.hit(PER_ADDRESS, address)
 
-    def succeeded(self, email: str) -> None:
-        self.limiter.clear(PER_ACCOUNT, email)
+    def succeeded(self, email: str, address: str) -> None:
+        self.limiter.clear(PER_ACCOUNT, "account", email, address)
+        self.limiter.clear(FROM_ANYWHERE, "anywhere", email)
 
 
 async def refuse_demo_accounts(db: Database, settings: Settings) -> None:

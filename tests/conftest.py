@@ -178,8 +178,8 @@ class House:
     settings: Settings
     door: TestClient
 
-    def visitor(self, email: str | None = None) -> Visitor:
-        visitor = Visitor(self.app, follow_redirects=False)
+    def visitor(self, email: str | None = None, address: str = "testclient") -> Visitor:
+        visitor = Visitor(self.app, follow_redirects=False, client=(address, 50000))
         visitor.portal = self.door.portal
         visitor.app_state.update(self.door.app_state)
         return visitor.log_in(email) if email else visitor

@@ -36,8 +36,13 @@ def let_in(visitor: Visitor) -> bool:
     return bool(visitor.get("/purchases").status_code == 200)
 
 
-def guess(house: House, email: str = story.BUYER, password: str = "wrong password") -> Any:  # noqa: S107
-    return house.visitor().post("/login", data={"email": email, "password": password})
+def guess(
+    house: House,
+    email: str = story.BUYER,
+    password: str = "wrong password",  # noqa: S107
+    address: str = "testclient",
+) -> Any:
+    return house.visitor(address=address).post("/login", data={"email": email, "password": password})
 
 
 @contextmanager
@@ -253,6 +258,30 @@ def test_the_eleventh_try_on_an_account_waits_and_others_come_in(house: House) -
     assert let_in(house.visitor(story.OTHER))
     with later(minutes=16):
         assert guess(house, story.BUYER, story.PASSWORD).status_code == 303
+
+
+def test_who_guesses_does_not_lock_the_owner_out(house: House) -> None:
+    for _ in range(12):
+        guess(house, address="203.0.113.9")
+    assert guess(house, story.BUYER, story.PASSWORD, address="203.0.113.9").status_code == 429
+    assert guess(house, story.BUYER, story.PASSWORD, address="198.51.100.1").status_code == 303
+
+
+def test_one_network_of_ipv6_is_one_address(house: House) -> None:
+    for number in range(10):
+        assert guess(house, address=f"2001:db8:0:7::{number}").status_code == 422
+    assert guess(house, address="2001:db8:0:7:ffff::1").status_code == 429
+    assert guess(house, address="2001:db8:0:8::1").status_code == 422
+    assert [guess(house, address=f"::ffff:203.0.113.{number}").status_code for number in range(12)] == [422] * 12
+
+
+def test_guesses_from_many_addresses_wait_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "FROM_ANYWHERE", RateLimitItemPerMinute(25, 15))
+    statuses = [guess(house, address=f"203.0.113.{number // 12}").status_code for number in range(36)]
+    assert statuses == ([422] * 10 + [429] * 2) * 2 + [422] * 5 + [429] * 7
+    assert guess(house, story.OTHER, story.PASSWORD, address="203.0.113.9").status_code == 303
+    with later(minutes=16):
+        assert guess(house, story.BUYER, story.PASSWORD, address="203.0.113.9").status_code == 303
 
 
 def test_an_account_that_does_not_exist_is_throttled_like_one_that_does(house: House) -> None:
