@@ -71,7 +71,7 @@ async def _store(till: Till, gateway: Gateway, heard: Heard, body: bytes) -> str
                 gateway=gateway.name,
                 digest=digest,
                 transmission_id=heard.transmission_id,
-                body=body.decode(errors="replace"),
+                body=body.decode(errors="replace").replace("\0", "\ufffd"),  # PostgreSQL keeps no NUL
                 forged=_forged(payment, heard),
             )
             webhook.handled_at = now() if webhook.forged or _says_nothing_new(payment, heard) else None

@@ -259,6 +259,27 @@ def test_a_body_that_cannot_be_read_is_refused(house: House, stranger: Visitor, 
     assert webhooks(house) == []
 
 
+def test_a_body_in_other_letters_than_utf_8_is_refused(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier
+) -> None:
+    body = json.dumps(word(cashier.order(buyer)))
+    for encoding in ("utf-16", "utf-16-le", "utf-32"):
+        assert_problem(stranger.post("/webhooks/toss", content=body.encode(encoding)), 400, "BAD_REQUEST")
+    assert webhooks(house) == []
+
+
+@pytest.mark.parametrize(
+    ("database_url", "at"), [("sqlite", "portone_v1"), ("postgresql", "portone_v1")], indirect=True
+)
+def test_a_nul_in_a_body_is_kept_as_what_every_database_can_keep(
+    house: House, buyer: Visitor, stranger: Visitor, cashier: Cashier
+) -> None:
+    order_id = cashier.order(buyer).order_id
+    answer = stranger.post("/webhooks/portone_v1", content=f"imp_uid=imp_1\0&merchant_uid={order_id}".encode())
+    assert answer.status_code == 200
+    assert webhooks(house)[0].body == f"imp_uid=imp_1\ufffd&merchant_uid={order_id}"
+
+
 def test_a_webhook_that_was_stored_before_we_died_is_handled_by_the_reconciler(
     house: House, buyer: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:

@@ -231,7 +231,7 @@ class Toss(Gateway):
     def hear(self, headers: Mapping[str, str], body: bytes) -> Heard | None:
         """§5.3–5.4: nothing is signed, so a webhook only says where to look; its `secret` must be the payment's."""
         try:
-            message = json.loads(body)
+            message = json.loads(body.decode())  # not as what json takes it for: UTF-16, too
             payment = message.get("data", {}) if "eventType" in message else message
             order_id, secret = payment.get("orderId"), payment.get("secret")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
