@@ -103,6 +103,13 @@ def test_before_anything_is_given_back_one_sees_how_much_and_what_not(
     assert_page(operator.post("/admin/bulk-refunds/new", data={}), "골라 주세요", status=422)
 
 
+def test_what_is_no_order_number_is_not_looked_for(operator: Visitor, buyer: Visitor, cashier: Cashier) -> None:
+    order_id, url = cashier.buy(buyer).order_id, "/admin/bulk-refunds/new"
+    odd = ["\0" * 24, "A" * 23 + "\0", order_id + "\n", "가" * 24]
+    assert_page(operator.post(url, data={"order_id": odd}), "골라 주세요", status=422)
+    assert_page(operator.get(operator.post(url, data={"order_id": [*odd, order_id]}).headers["location"]), "1건 =")
+
+
 @one_database
 def test_what_has_changed_meanwhile_is_told_and_only_what_failed_is_tried_again(
     house: House, operator: Visitor, cashier: Cashier, bought: list[Checkout], sandbox: Sandbox

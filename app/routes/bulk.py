@@ -1,5 +1,6 @@
 """Refunds of many payments: pick, look over, start, watch, try again what failed, take the result away."""
 
+import re
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from app.auth import admin_required, permission_required
 from app.exports import Csv
 from app.filters import Filter
 from app.forms import BulkForm, typed
+from app.order_id import ORDER_ID
 from app.render import kst, redirect, render, wants_fragment
 from app.roles import Permission
 from app.search import search
@@ -51,7 +53,7 @@ async def draw_up(request: Request) -> Response:
     """What was picked one by one; or, with `matching`, all that this filter leaves now."""
     till: Till = request.state.till
     async with request.form(max_files=0, max_fields=2 * bulk.MOST) as form:
-        picked = [value for value in form.getlist("order_id") if isinstance(value, str) and len(value) <= 32]
+        picked = [it for it in form.getlist("order_id") if isinstance(it, str) and re.fullmatch(ORDER_ID, it)]
         query = form.get("matching")
     if isinstance(query, str):
         wanted, errors = Filter.read(dict(parse_qsl(query)) | {"cursor": ""})
