@@ -111,6 +111,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         exception_handlers=handlers,
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it would lead to whatever host the asker has named
     app.state.careful = careful  # a crash is answered outside the middleware
     return app
 

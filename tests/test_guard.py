@@ -271,6 +271,15 @@ def lands_at(location: str) -> str:
     return urlsplit(urljoin(f"{OURS}/login", seen)).netloc
 
 
+def test_a_slash_too_many_leads_nowhere_and_least_of_all_to_a_forged_host(stranger: Visitor, admin: Visitor) -> None:
+    for visitor in (stranger, admin):
+        for url in ("/login/", "/purchases/", "/admin/payments/", "/api/openapi.json/", "/static"):
+            answer = visitor.get(url, headers={"Host": "evil.example"})
+            assert answer.status_code == 404, url
+            assert "location" not in answer.headers, url
+            assert "evil.example" not in answer.text, url
+
+
 def test_next_never_leaves_the_site(house: House) -> None:
     for number, target in enumerate(ELSEWHERE):
         for url, form in (
