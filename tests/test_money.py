@@ -275,11 +275,13 @@ def test_a_second_window_is_not_confirmed_while_the_first_is_in_doubt(
 def test_while_a_payment_is_in_flight_no_other_order_for_its_prompt_begins(
     house: House, buyer: Visitor, other: Visitor, cashier: Cashier, sandbox: Sandbox
 ) -> None:
+    left_open = cashier.order(buyer)
     first = cashier.authenticate(buyer)
     cashier.fault("confirm", "reset", when="after")
     buyer.get(first.back)
     assert house.payment(first.order_id).status == "in_doubt"
 
+    assert_leaves_for(buyer.get(f"{left_open.path}/window"), first.path)
     page = assert_page(buyer.get(f"/prompts/{story.PROMPT}"), "이전 결제를 확인하고 있습니다")
     assert page.select_one(f"a[href='{first.path}']")
     assert not [button for button in page.select("[role=button]") if "구매하기" in button.get_text()]

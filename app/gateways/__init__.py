@@ -188,6 +188,8 @@ class Gateway(ABC):
     """Money moves before we confirm: what the browser says on its way back is checked with the PG first."""
     keeps_book: ClassVar[bool] = True
     """The PG lists its movements by date; without a list the sweep asks about each of our rows."""
+    redirects: ClassVar[bool] = False
+    """Its window is a page of its own that any browser can open; others are opened by a script."""
     tells: ClassVar[bool] = True
     """The PG sends webhooks: it is noticed when none come in any more."""
     place: ClassVar[int] = 9

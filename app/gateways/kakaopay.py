@@ -89,6 +89,7 @@ class KakaoPay(Gateway):
         "kakao": Method("카카오페이", "카카오톡에서 카드나 카카오페이머니로", brand="kakao", mark="pay")
     }
     hands, place = "pg_token", 1
+    redirects = True  # §5
     tells = False  # §11
     keeps_book = False  # §11: one payment can be looked up, by its tid, and there is no list
     canceled_codes = frozenset({QUIT})

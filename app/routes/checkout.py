@@ -1,6 +1,6 @@
 """A buyer buys: the order, the PG's window, the way back, the receipt."""
 
-from typing import Any, get_type_hints
+from typing import Any
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -12,7 +12,7 @@ from app import deposits, orders, payments, settlement
 from app.auth import anyone, login_required
 from app.desk import Approval
 from app.forms import OrderForm, typed
-from app.gateways import Gateway, Redirect, Window
+from app.gateways import Redirect, Window
 from app.guard import window_headers
 from app.models import OPEN_REFUND, Payment, Prompt, Refund, Status
 from app.orders import Order
@@ -65,7 +65,7 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         last = await _last_method(session, request.state.user.id)
     silent = {key for name, gateway in till.gateways.items() if till.circuits[name].open for key in gateway.methods}
     offered = [key for key in till.methods if key not in silent]
-    no_script = [gateway for gateway in till.gateways.values() if _needs_no_script(gateway)]
+    redirecting = [gateway for gateway in till.gateways.values() if gateway.redirects]
     wanted = values.get("payment_method", last)
     chosen = {"payment_method": wanted if wanted in offered else next(iter(offered), "")}
     return render(
@@ -77,18 +77,13 @@ async def _order(request: Request, values: dict[str, Any], errors: dict[str, str
         amount=prompt.price_for(request.state.user),
         methods=till.methods,
         silent=silent,
-        without_script=[method.label for gateway in no_script for method in gateway.methods.values()],
+        without_script=[method.label for gateway in redirecting for method in gateway.methods.values()],
         in_app=next((app for sign, app in IN_APP.items() if sign in request.headers.get("user-agent", "")), None),
         consent=orders.CONSENT,
         contact=request.state.settings.seller_contact,
         typed={"buyer_name": "", "buyer_phone": "", "agree": ""} | values | chosen,
         errors=errors,
     )
-
-
-def _needs_no_script(gateway: Gateway) -> bool:
-    """It promises to redirect; a window is opened by a script."""
-    return get_type_hints(gateway.start)["return"] is Redirect
 
 
 async def _last_method(session: AsyncSession, user_id: int) -> str | None:
@@ -115,11 +110,13 @@ async def _own(request: Request) -> Payment:
 
 @login_required
 async def window(request: Request) -> Response:
-    """The one page that loads a PG's script. A settled payment has no window any more."""
+    """The one page that loads a PG's script. There is none of a settled payment, nor while another is in flight."""
     till: Till = request.state.till
     payment = await _own(request)
-    if payment.status != Status.PENDING:
-        return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
+    async with till.db.read() as session:
+        earlier = await orders.in_flight(session, payment.user_id, payment.prompt_id)
+    if payment.status != Status.PENDING or earlier:
+        return redirect(request, request.url_for("payment", order_id=(earlier or payment).order_id).path)
     gateway, back = till.gateway_for(payment), return_url(request, payment)
     next_step = await payments.open_window(till, payment, back)
     if isinstance(next_step, Redirect):
