@@ -124,7 +124,7 @@ def draw(name: str, **context: Any) -> str:
 @functools.lru_cache(maxsize=5000)
 def _drawn_row(payment: Any) -> str:
     refunds = {payment.id: payment.refund} if payment.refund else {}
-    asked = {payment.id} if payment.asked else set()
+    asked = {payment.id: payment.asked} if payment.asked else {}
     return draw("admin/payments/_row.html", payment=payment, refunds=refunds, asked=asked)
 
 

@@ -68,8 +68,8 @@ class Listed(NamedTuple):
     refundable: bool
     refund: RefundStatus | None
     """How the last one stands."""
-    asked: bool
-    """Does a refund wait for a second person?"""
+    asked: str | None
+    """Who asked for the refund that waits for a second person."""
 
     def __hash__(self) -> int:
         """Looked up in what is drawn already, where two states of one payment are rarely kept: the rest is compared."""
@@ -95,11 +95,12 @@ def _lean(column: Column[Any]) -> ColumnElement[Any]:
 
 _LATEST = select(R.c.status).where(R.c.payment_id == P.c.id).order_by(R.c.id.desc()).limit(1).scalar_subquery()
 _UNDECIDED = A.c.decided_at.is_(None)
+_ASKED_BY = select(A.c.asked_by).where(A.c.payment_id == P.c.id, _UNDECIDED).scalar_subquery()
 LISTED = (
     *(_lean(P.c[name]) for name in Listed._fields if name in P.c),
     and_(P.c.status == Status.COMPLETED, P.c.paid_amount > P.c.refunded_amount).label("refundable"),
     case((P.c.paid_amount > 0, _LATEST)).label("refund"),  # nothing to look for where nothing was paid
-    and_(P.c.paid_amount > 0, select(A.c.id).where(A.c.payment_id == P.c.id, _UNDECIDED).exists()).label("asked"),
+    case((P.c.paid_amount > 0, _ASKED_BY)).label("asked"),
 )
 _TYPED = bindparam("typed", type_=String)
 _BEGINS = and_(
@@ -156,19 +157,19 @@ class Margin:
 
     refunds: dict[int, RefundStatus]
     """How the last refund of each stands."""
-    asked: set[int]
-    """Which have a refund that waits for a second person."""
+    asked: dict[int, str]
+    """Of which a refund waits for a second person, and who asked for it."""
 
 
 async def margin_of(session: AsyncSession, payments: Sequence[Payment]) -> Margin:
     ids = [payment.id for payment in payments]
     if not ids:
-        return Margin({}, set())
+        return Margin({}, {})
     latest = select(R.c.payment_id, R.c.status).where(R.c.payment_id.in_(ids)).order_by(R.c.id)
-    asked = select(A.c.payment_id).where(A.c.payment_id.in_(ids), _UNDECIDED)
+    asked = select(A.c.payment_id, A.c.asked_by).where(A.c.payment_id.in_(ids), _UNDECIDED)
     return Margin(
         {row.payment_id: row.status for row in await _rows(session, latest)},
-        {row.payment_id for row in await _rows(session, asked)},
+        {row.payment_id: row.asked_by for row in await _rows(session, asked)},
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from bs4 import Tag
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -20,6 +21,7 @@ from tests.fragments import (
     assert_notice,
     assert_page,
     assert_problem,
+    assert_row_redrawn,
     one,
     soup,
     words,
@@ -167,6 +169,40 @@ def decide(visitor: Visitor, approval: Approval, decision: str = "grant", amount
     return status
 
 
+@one_database
+def test_the_refund_form_says_from_which_amount_on_it_takes_two(
+    operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout
+) -> None:
+    def form() -> Tag:
+        return one(operator.part("GET", f"{record(paid)}/refunds/new").text, "form.refund")
+
+    assert "₩5,000을 넘으면 두 번째 사람의 승인이 필요합니다" in words(form())
+    assert (form()["data-alone"], form()["data-remaining"]) == ("5000", "10000")
+    cashier.refund(operator, paid, amount="3000")
+    assert "₩2,000을 넘으면 두 번째 사람" in words(form()), "what was given back before counts"
+    assert_page(operator.get(record(paid)), "₩2,000을 넘으면 두 번째 사람")
+    cashier.refund(operator, paid, amount="2000")
+    assert "비우면 전액 · 두 번째 사람의 승인이 필요합니다" in words(form())
+    assert words(one(str(form()), "button[type=submit]")) == "승인 요청하기"
+
+
+@one_database
+def test_while_a_second_person_is_waited_for_nobody_is_offered_another_refund(
+    operator: Visitor, admin: Visitor, cashier: Cashier, paid: Checkout
+) -> None:
+    cashier.refund(operator, paid)
+    for visitor in (operator, admin):
+        row = one(visitor.get("/admin/payments").text, f"#payment-{paid.order_id}")
+        assert words(one(str(row), ".do")) == "승인 보기"
+        assert one(str(row), ".do a")["href"] == f"/admin/approvals#asked-{paid.order_id}"
+        assert "승인 대기 · 요청 operator@example.com" in words(one(str(row), ".state"))
+    one(admin.get("/admin/approvals").text, f"#asked-{paid.order_id}")
+    glance = assert_fragment(admin.part("GET", record(paid)), "₩10,000 환불", "요청 operator@example.com")
+    assert "₩10,000 승인하고 돌려주기" in words(glance)
+    assert "승인하고 돌려주기" not in operator.part("GET", record(paid)).text
+    assert_page(admin.get(record(paid)), "승인을 기다리는 환불이 있습니다")
+
+
 def waits(admin: Visitor) -> bool:
     return "승인 대기" in words(one(admin.get("/admin/payments").text, "tr[data-status] .state"))
 
@@ -177,6 +213,7 @@ def test_more_than_the_limit_needs_a_second_person_and_exactly_what_was_asked_fo
     assert cashier.refund(operator, paid, amount="3000").status_code == 200
     answer = cashier.refund(operator, paid, amount="2001", reason="광고와 다름")
     assert_fragment(answer, "다른 관리자가 승인하면 환불됩니다", status=202)
+    assert_row_redrawn(answer, paid.order_id, "승인 대기", status="completed", code=202)
     assert sandbox.ledger(paid.order_id)["refunded"] == 3_000, "small steps lead no further"
     approval = asked(house)
     assert (approval.amount, approval.remaining) == (2_001, 7_000)

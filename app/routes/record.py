@@ -14,7 +14,7 @@ from app.forms import NoteForm, RevealForm, typed
 from app.models import Event, Payment, Refund
 from app.render import redirect, render, wants_fragment
 from app.roles import Permission
-from app.routes.refunding import banks_of, blank_refund, masked_accounts
+from app.routes.refunding import alone, banks_of, blank_refund, masked_accounts
 from app.till import Till, find
 
 
@@ -73,6 +73,7 @@ async def _page(
         fragment,
         status=422 if errors else 200,
         payment=payment,
+        alone=alone(till, payment),
         typed=blank_refund(payment) | {"note": "", "purpose": ""} | (values or {}),
         errors=errors or {},
         revealed=revealed,

@@ -29,6 +29,13 @@ def blank_refund(payment: Payment, reason: str = "") -> dict[str, str]:
     return account | {"amount": amount, "reason": reason, "key": secrets.token_hex(16)}
 
 
+def alone(till: Till, payment: Payment) -> int:
+    """Whole won that one person may give back of it; more needs a second one (`refunds.refund`)."""
+    if not till.approval_above:
+        return payment.remaining
+    return min(payment.remaining, max(0, till.approval_above - payment.refunded_amount))
+
+
 def banks_of(till: Till, payment: Payment) -> Sequence[str]:
     """Where its money can go back to, if it came in by hand."""
     gateway = till.gateways.get(payment.gateway)
@@ -62,6 +69,7 @@ def _form(
         "admin/refunds/_row.html",
         status=status,
         payment=payment,
+        alone=alone(request.state.till, payment),
         banks=banks_of(request.state.till, payment),
         typed=values,
         errors=errors,
@@ -137,11 +145,16 @@ async def _what_came_between(session: AsyncSession, payment: Payment, shown: int
 async def _ask(request: Request, form: RefundForm, account: RefundAccount | None) -> Response:
     """Above the limit, a refund becomes a question to a second person."""
     order_id, by = request.path_params["order_id"], request.state.user.email
-    await approvals.ask(request.state.till, order_id, amount=form.amount, reason=form.reason, by=by, account=account)
+    till: Till = request.state.till
+    await approvals.ask(till, order_id, amount=form.amount, reason=form.reason, by=by, account=account)
     if not wants_fragment(request):
         return redirect(request, request.url_for("admin_payment", order_id=order_id).path)
     message = "한 사람이 정할 수 있는 금액을 넘어 승인을 요청했습니다. 다른 관리자가 승인하면 환불됩니다."
-    return render(request, "admin/refunds/_asked.html", order_id=order_id, message=message, role="status", status=202)
+    async with till.db.read() as session:
+        payment = await find(session, order_id)
+        margin = await margin_of(session, [payment])
+    said = {"message": message, "role": "status"}
+    return render(request, "admin/refunds/_asked.html", payment=payment, status=202, **said, **vars(margin))
 
 
 async def _refunded(request: Request, payment: Payment, entry: Refund) -> Response:

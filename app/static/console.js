@@ -131,13 +131,18 @@ function tellPicked() {
 // ── Refunds: before the button is pressed, it says what it will do ──
 
 function foresee(form) {
-  const remaining = Number(form.dataset.remaining);
-  const amount = Number(form.elements.amount.value.replace(/[₩,\s원]/g, "") || remaining);
+  const [remaining, alone] = [Number(form.dataset.remaining), Number(form.dataset.alone)];
+  const typed = form.elements.amount.value.normalize("NFKC").replace(/[₩,\s원]/g, "");
+  const amount = typed ? Number(typed) : remaining;
   const possible = Number.isInteger(amount) && amount > 0 && amount <= remaining;
-  form.querySelector("output").textContent = possible
+  const deed = form.querySelector(".deed");
+  form.querySelector("[role=status]").textContent = possible
     ? `환불 후 잔액 ${won(remaining - amount)} · ${amount === remaining ? "이용권 회수됨" : "이용권 유지"}`
+      + (amount > alone ? " · 두 번째 사람의 승인이 필요합니다" : "")
     : `${won(remaining)}까지 환불할 수 있습니다.`;
-  form.querySelector(".deed").textContent = possible ? won(amount) : "";
+  deed.textContent = possible ? won(amount) : "";
+  form.querySelector(".verb").textContent = amount > alone && possible ? "승인 요청하기" : "환불하기";
+  deed.closest("button").disabled = !possible;
 }
 const foreseeAll = () => document.querySelectorAll("form[data-remaining]").forEach(foresee);
 foreseeAll();

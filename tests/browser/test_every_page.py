@@ -103,17 +103,21 @@ def _operating(page: Page, shop: Shop) -> Iterator[str]:
     row(page, checkout.order_id).get_by_role("button", name="환불").click()
     form = refund_row(page, checkout.order_id)
     form.get_by_label("환불 금액").fill("99999")
-    form.get_by_label("환불 사유").fill("광고와 다름")
+    expect(form.locator("button[type=submit]")).to_be_disabled()
     yield "admin table with a refund form"
-    form.get_by_role("button", name="환불하기").click()
-    expect(form.get_by_label("환불 금액")).to_have_attribute("aria-invalid", "true")
-    yield "admin table with a refund form with errors"
     form.get_by_label("환불 금액").fill("5000")
+    form.get_by_label("환불 사유").fill("가" * 201)
+    form.get_by_role("button", name="환불하기").click()
+    expect(form.get_by_label("환불 사유")).to_have_attribute("aria-invalid", "true")
+    yield "admin table with a refund form with errors"
+    form.get_by_label("환불 사유").fill("광고와 다름")
     form.get_by_role("button", name="환불하기").click()
     expect(page.get_by_text("₩5,000을 환불했습니다.")).to_be_visible()
     yield "admin table with a notice"
     yield from _deciding(page, shop, checkout)
     yield from _looking_around(page)
+    with shop.database() as db:
+        db.execute("DELETE FROM approval")
     account = {"account_bank": "국민은행", "account_number": "X9018612307559", "account_holder": "김찐"}
     shop.rewrite(checkout.order_id, payment_method="virtual_account", **account)
     watch_payments(page)
@@ -189,6 +193,10 @@ def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
         )
     page.goto("/admin/approvals")
     yield "admin approvals"
+    watch_payments(page)
+    row(page, checkout.order_id).get_by_role("button", name="펼치기").click()
+    expect(page.locator(".detail-row")).to_contain_text("₩100 승인하고 돌려주기")
+    yield "admin table with a refund that waits"
     page.goto(f"/admin/payments/{checkout.order_id}/refunds/new")
     yield "admin refund"
     page.goto(f"/admin/payments/{checkout.order_id}")

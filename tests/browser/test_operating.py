@@ -116,18 +116,19 @@ def test_a_refund_is_typed_inline_and_seen_by_everyone(
     admin = watch_payments(admin_page)
     row(admin, checkout.order_id).get_by_role("button", name="환불").click()
     form = refund_row(admin, checkout.order_id)
-    form.get_by_label("환불 금액").fill("10001")
-    form.get_by_label("환불 사유").fill("광고와 다름")
-    form.get_by_role("button", name="환불하기").click()
-    expect(form.get_by_label("환불 금액")).to_have_accessible_description("환불할 수 있는 금액은 ₩10,000입니다.")
-    expect(form.get_by_label("환불 금액")).to_have_value("10001")
-    expect(form.get_by_label("환불 사유")).to_have_value("광고와 다름")
-
     form.get_by_label("환불 금액").fill("4,000")
+    form.get_by_label("환불 사유").fill("광고와 다름")
+    shop.refunded(checkout, amount="1000")
+    form.get_by_role("button", name="환불하기").click()
+    expect(form.get_by_label("환불 금액")).to_have_accessible_description(
+        "그 사이 최관리가 ₩1,000 환불함 · 남은 금액 ₩9,000"
+    )
+    expect(form.get_by_label("환불 금액")).to_have_value("4,000")
+    expect(form.get_by_label("환불 사유")).to_have_value("광고와 다름")
     form.get_by_role("button", name="환불하기").click()
     for page in (admin, colleague):
         expect(row(page, checkout.order_id)).to_contain_text("일부 환불")
-        expect(row(page, checkout.order_id)).to_contain_text("₩4,000")
+        expect(row(page, checkout.order_id)).to_contain_text("₩5,000")
     expect(form).to_have_count(0)
     expect(admin.get_by_text("₩4,000을 환불했습니다.")).to_be_visible()
 

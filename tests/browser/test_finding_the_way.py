@@ -1,0 +1,50 @@
+"""An operator between the pages of the console: nothing is promised that will not be, and every way leads back."""
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.config import Settings
+from tests import story
+from tests.browser.serving import Shop
+from tests.browser.walks import refund_row, row, watch_payments
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """One person may give back ₩5,000 of a payment; more needs two."""
+    return replace(settings, refund_approval_above=5_000)
+
+
+def test_the_button_says_what_pressing_it_will_do(admin_page: Page, shop: Shop) -> None:
+    order_id = shop.bought(story.BUYER).order_id
+    admin = watch_payments(admin_page)
+    row(admin, order_id).get_by_role("button", name="환불").click()
+    form = refund_row(admin, order_id)
+    amount, button = form.get_by_label("환불 금액"), form.locator("button[type=submit]")
+    for typed, deed, foreseen in (
+        ("10,000", "₩10,000 승인 요청하기", "환불 후 잔액 ₩0 · 이용권 회수됨 · 두 번째 사람의 승인이 필요합니다"),
+        ("5000", "₩5,000 환불하기", "환불 후 잔액 ₩5,000 · 이용권 유지"),
+        ("５，００１", "₩5,001 승인 요청하기", "환불 후 잔액 ₩4,999 · 이용권 유지 · 두 번째 사람의 승인이 필요합니다"),
+        ("", "₩10,000 승인 요청하기", "환불 후 잔액 ₩0 · 이용권 회수됨 · 두 번째 사람의 승인이 필요합니다"),
+    ):
+        amount.fill(typed)
+        expect(button).to_have_text(deed, use_inner_text=True)
+        expect(button).to_be_enabled()
+        expect(button).to_have_accessible_description(foreseen)
+    for typed in ("10001", "0", "천원"):
+        amount.fill(typed)
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description("₩10,000까지 환불할 수 있습니다.")
+    amount.fill("6000")
+    form.get_by_label("환불 사유").fill("광고와 다름")
+    button.click()
+    expect(form).to_have_count(0)
+    expect(row(admin, order_id)).to_contain_text("승인 대기")
+    expect(row(admin, order_id).get_by_role("button", name="환불")).to_have_count(0)
+    assert shop.sandbox.ledger(order_id)["refunded"] == 0
+    row(admin, order_id).get_by_role("link", name="승인 보기").click()
+    expect(admin.locator(f"#asked-{order_id}")).to_be_visible()
