@@ -72,6 +72,27 @@ def test_filters_narrow_the_list_and_the_url_says_what_is_on_screen(
         assert listed(assert_fragment(admin.part("GET", f"/admin/payments?{query}")).decode()) == wanted, query
 
 
+def test_what_is_chosen_is_a_step_back_and_what_is_typed_is_none(admin: Visitor) -> None:
+    def asked(query: str, *, at: str) -> tuple[str | None, str | None]:
+        here = {"HX-Current-URL": f"http://testserver/admin/payments{at}"}
+        answer = admin.part("GET", f"/admin/payments?{query}", headers=here)
+        return answer.headers.get("hx-push-url"), answer.headers.get("hx-replace-url")
+
+    chosen = "/admin/payments?status=completed"
+    assert asked("q=&status=completed&sort=", at="") == (chosen, None)
+    assert asked("status=completed", at="?status=failed&q=#payment-rows") == (chosen, None)
+    assert asked("q=k&status=completed", at="?status=completed") == (None, f"{chosen}&q=k")
+    assert asked("q=&status=completed", at="?q=kim&status=completed") == (None, chosen)
+    assert asked("q=&status=", at="?from=never") == ("/admin/payments", None)
+
+
+def test_one_press_takes_every_condition_away(admin: Visitor) -> None:
+    for query in ("status=completed", "q=kim", "attention=any", "sort=amount"):
+        assert one(admin.get(f"/admin/payments?{query}").text, "a.clear")["href"] == "/admin/payments"
+    for query in ("", "cursor=last"):
+        assert not soup(admin.get(f"/admin/payments?{query}").text).select("a.clear"), query
+
+
 def test_dates_are_days_in_korea(house: House, buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:
     late, early = cashier.order(buyer), cashier.order(buyer)
     dated(house, late.order_id, datetime(2026, 3, 1, 23, 59, 59, tzinfo=KST))

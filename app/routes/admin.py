@@ -1,5 +1,7 @@
 """An operator watches payments arrive, filters them, looks into one, and gives money back."""
 
+from urllib.parse import parse_qsl
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -50,8 +52,16 @@ async def index(request: Request, session: AsyncSession) -> Response:
     )
     if wanted and not wanted.cursor and wants_fragment(request):
         # Without what is empty: an address that can be passed on.
-        answer.headers["HX-Replace-Url"] = f"{request.url.path}?{wanted.query_string()}".rstrip("?")
+        change = "HX-Push-Url" if _is_a_step(request, wanted) else "HX-Replace-Url"
+        answer.headers[change] = f"{request.url.path}?{wanted.query_string()}".rstrip("?")
     return answer
+
+
+def _is_a_step(request: Request, wanted: Filter) -> bool:
+    """What is chosen is a step that Back undoes; what is typed on in the search box is none."""
+    query = request.headers.get("hx-current-url", "").partition("#")[0].partition("?")[2]
+    before, _ = Filter.read(dict(parse_qsl(query)))
+    return before is None or before.query_string(q="", cursor="") != wanted.query_string(q="", cursor="")
 
 
 @admin_reads

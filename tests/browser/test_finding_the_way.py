@@ -1,5 +1,6 @@
 """An operator between the pages of the console: nothing is promised that will not be, and every way leads back."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -48,3 +49,47 @@ def test_the_button_says_what_pressing_it_will_do(admin_page: Page, shop: Shop) 
     assert shop.sandbox.ledger(order_id)["refunded"] == 0
     row(admin, order_id).get_by_role("link", name="승인 보기").click()
     expect(admin.locator(f"#asked-{order_id}")).to_be_visible()
+
+
+def test_back_undoes_one_choice_after_the_other_and_forward_makes_it_again(admin_page: Page, shop: Shop) -> None:
+    paid = shop.bought(story.BUYER).order_id
+    pending = shop.cashier.order(shop.person(story.OTHER)).order_id
+    admin_page.goto("/")
+    admin = watch_payments(admin_page)
+    status, method = admin.get_by_label("상태"), admin.get_by_label("결제수단")
+    search, live = admin.get_by_label("주문번호·이름·이메일 검색"), admin.locator("#payments")
+
+    status.select_option("completed")
+    expect(admin).to_have_url(re.compile(r"\?status=completed$"))
+    expect(row(admin, pending)).to_have_count(0)
+    search.press_sequentially("김찐", delay=20)
+    expect(admin).to_have_url(re.compile("status=completed&q="))
+    search.blur()
+    method.select_option("transfer")
+    expect(admin).to_have_url(re.compile("status=completed&payment_method=transfer&q="))
+    expect(row(admin, paid)).to_have_count(0)
+
+    admin.go_back()
+    expect(admin).to_have_url(re.compile("status=completed&q="))
+    expect(row(admin, paid)).to_be_visible()
+    expect(method).to_have_value("")
+    expect(status).to_have_value("completed")
+    expect(search).to_have_value("김찐")
+    expect(live).to_have_attribute("data-live", "on")
+    admin.go_back()
+    expect(admin).to_have_url(re.compile("/admin/payments$"))
+    expect(row(admin, pending)).to_be_visible()
+    expect(status).to_have_value("")
+    expect(search).to_have_value("")
+    admin.go_forward()
+    expect(search).to_have_value("김찐")
+    expect(status).to_have_value("completed")
+    expect(row(admin, pending)).to_have_count(0)
+    later = shop.bought(story.MEMBER).order_id
+    expect(row(admin, later)).to_be_visible()
+    admin.go_forward()
+    expect(method).to_have_value("transfer")
+    expect(row(admin, paid)).to_have_count(0)
+    admin.get_by_role("link", name="조건 지우기").click()
+    expect(row(admin, pending)).to_be_visible()
+    expect(search).to_have_value("")
