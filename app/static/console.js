@@ -151,6 +151,15 @@ document.addEventListener("input", (event) => {
   if (form) foresee(form);
 });
 
+// ── The way back leads to the list as it was left: its filter and its page, also after a form was sent here ──
+
+const back = document.querySelector("[data-back]");
+if (back) {
+  const came = new URL(document.referrer || location.href);
+  if (came.origin === location.origin && came.pathname === back.pathname) sessionStorage.setItem("list", came.search);
+  back.search = sessionStorage.getItem("list") ?? "";
+}
+
 // ── What is pressed ──
 
 document.addEventListener("click", async (event) => {

@@ -93,3 +93,19 @@ def test_back_undoes_one_choice_after_the_other_and_forward_makes_it_again(admin
     admin.get_by_role("link", name="조건 지우기").click()
     expect(row(admin, pending)).to_be_visible()
     expect(search).to_have_value("")
+
+
+def test_the_way_back_from_a_payment_leads_to_the_list_as_it_was_left(admin_page: Page, shop: Shop) -> None:
+    order_id = shop.bought(story.BUYER).order_id
+    admin = watch_payments(admin_page)
+    admin.get_by_label("정렬").select_option("amount")
+    admin.get_by_label("상태").select_option("completed")
+    expect(admin).to_have_url(re.compile("status=completed&sort=amount$"))
+    row(admin, order_id).get_by_role("link").click()
+    admin.get_by_label("환불 금액").fill("1000")
+    admin.get_by_label("환불 사유").fill("오류")
+    admin.get_by_role("button", name="₩1,000 환불하기").click()
+    expect(admin.locator(".refund-entry")).to_contain_text("환불 완료")
+    admin.get_by_role("link", name="← 결제 목록").click()
+    expect(admin).to_have_url(re.compile(r"/admin/payments\?status=completed&sort=amount$"))
+    expect(row(admin, order_id)).to_be_visible()
