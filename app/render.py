@@ -32,7 +32,9 @@ def kst(moment: datetime) -> str:
 
 
 def kst_short(moment: datetime) -> str:
-    return f"{moment.astimezone(KST):%m-%d %H:%M}"
+    """Without the year while it is this one."""
+    there = moment.astimezone(KST)
+    return f"{there:%m-%d %H:%M}" if there.year == now().astimezone(KST).year else f"{there:%y-%m-%d %H:%M}"
 
 
 def seconds_until(moment: datetime) -> int:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+import time_machine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app import render
@@ -101,6 +102,18 @@ def test_dates_are_days_in_korea(house: House, buyer: Visitor, admin: Visitor, c
     assert listed(admin.get("/admin/payments?from=2026-03-02").text) == [early.order_id]
     assert listed(admin.get("/admin/payments?to=2026-03-01").text) == [late.order_id]
     assert_page(admin.get("/admin/payments?from=2026-03-02&to=2026-03-02"), "03-02 00:00")
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (datetime(2026, 12, 31, 14, 59, tzinfo=UTC), "26-12-31 23:59"),
+        (datetime(2026, 12, 31, 15, 0, tzinfo=UTC), "01-01 00:00"),
+    ],
+)
+def test_a_date_of_another_year_says_which(moment: datetime, said: str) -> None:
+    with time_machine.travel(datetime(2027, 1, 1, tzinfo=KST), tick=False):
+        assert render.kst_short(moment) == said
 
 
 def test_a_filter_that_makes_no_sense_is_told_and_kept(admin: Visitor) -> None:
