@@ -6,8 +6,8 @@ import re
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, Protocol
-from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
 
 from sqlalchemy import update
@@ -16,6 +16,8 @@ from sqlmodel import Field, SQLModel, col
 from app.clock import KST, now
 from app.db import Database
 from app.filters import Filter
+from app.gateways import gateway_label, method_label
+from app.render import STATUS_WORDS
 from app.search import Listed, search
 
 PAGE = 1000  # payments read at once: what is in memory, and how long others wait for their turn
@@ -41,18 +43,16 @@ class Export(SQLModel, table=True):
     ended_at: datetime | None = None
 
 
-def said(wanted: Filter) -> str:
-    """The filter for people to read."""
-    return unquote_plus(wanted.query_string(cursor=""))
+gateway_word, method_word = cache(gateway_label), cache(method_label)  # a million rows name a few
 
 
 def cells(payment: Listed) -> tuple[str | int, ...]:
     return (
         payment.order_id,
         f"{payment.created_at.astimezone(KST):%Y-%m-%d %H:%M:%S}",
-        payment.status.value,
-        payment.gateway,
-        payment.payment_method,
+        STATUS_WORDS[payment.status],
+        gateway_word(payment.gateway),
+        method_word(payment.payment_method),
         payment.item_name,
         payment.buyer_name,
         payment.buyer_email,
@@ -196,7 +196,7 @@ async def export(db: Database, wanted: Filter, kind: Kind, by: str) -> AsyncIter
     """The file in pieces. It is written down before its first byte leaves, and its end when the last has left."""
     first, last = wanted.days  # a period stays what it was when this began
     wanted = wanted.model_copy(update={"cursor": "", "period": "", "from_": first, "to": last})
-    entry = Export(by=by, query=said(wanted), kind=kind)
+    entry = Export(by=by, query=wanted.query_string(), kind=kind)
     async with db.write() as session:
         session.add(entry)
     file: File = FILES[kind]()

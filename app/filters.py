@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -64,6 +64,11 @@ class Filter(Form):
         "sort": "정렬 기준을 목록에서 골라 주세요.",
         "cursor": "이어 보기 주소가 올바르지 않습니다. 처음부터 다시 봐 주세요.",
     }
+
+    @classmethod
+    def read_query(cls, query: str) -> tuple[Self | None, dict[str, str]]:
+        """As it reads in the list's address, from the first page on."""
+        return cls.read(dict(parse_qsl(query)) | {"cursor": ""})
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -53,6 +53,28 @@ SILENCES = {
 """Our own codes of a call without a usable answer, in words."""
 
 
+STATUS_WORDS = {
+    "pending": "결제 대기",
+    "confirming": "승인 중",
+    "waiting": "입금 대기",
+    "in_doubt": "확인 중",
+    "completed": "결제 완료",
+    "failed": "결제 실패",
+    "canceled": "취소됨",
+    "expired": "기한 만료",
+    "refunded": "환불 완료",
+}
+REFUND_WORDS = {
+    "requested": "환불 요청됨",
+    "in_doubt": "환불 확인 중",
+    "done": "환불 완료",
+    "failed": "환불 실패",
+}
+
+REFUND_REASONS = ("단순변심", "광고와 다름", "중복결제", "오류")
+"""What operators choose from, beside what they type."""
+
+
 def subject(who: str) -> str:
     """Whoever does something, with the particle that fits the last sound."""
     syllable = ord(who[-1]) - 0xAC00
@@ -98,7 +120,8 @@ environment.filters.update(
     won=won, percent=percent, kst=kst, kst_short=kst_short, seconds_until=seconds_until, iso=datetime.isoformat
 )
 environment.filters.update(masked_name=masked_name, masked_phone=masked_phone, masked_email=masked_email)
-environment.globals.update(static=static, SOURCES=SOURCES, SILENCES=SILENCES)
+environment.globals.update(static=static, SOURCES=SOURCES, SILENCES=SILENCES, STATUS_WORDS=STATUS_WORDS)
+environment.globals.update(REFUND_WORDS=REFUND_WORDS, REFUND_REASONS=REFUND_REASONS)
 templates = Jinja2Templates(env=environment)
 
 VARY = {"Vary": "HX-Request, HX-Request-Type"}

@@ -49,6 +49,8 @@ def test_both_files_hold_what_is_filtered_with_refunds_in_a_column_of_their_own(
         (paid.order_id, "10000", "3000")
     ]
     assert table[0]["결제사 거래번호"] == paid.payment_key
+    said = [table[0][name] for name in ("상태", "결제사", "결제수단")]
+    assert said == ["결제 완료", "토스페이먼츠", "카드·간편결제"], "the words of the list"
     (sheet,) = sheets(admin.get("/admin/payments.xlsx").content)
     assert sheet[0] == list(COLUMNS)
     assert len(sheet) == 3
@@ -93,7 +95,7 @@ def test_the_page_says_how_many_and_of_when_before_and_who_did_it_after(
     admin.get(f"/admin/payments.xlsx?{query}")
     page = assert_page(admin.get("/admin/payments/export"), "admin@example.com", "XLSX")
     (row,) = page.select("tr[id^=export-]")
-    assert "XLSX 1 q=김찐&from=2026-01-01" in words(row)
+    assert "XLSX 1 ‘김찐’ 검색 · 2026-01-01 – 2199-12-31" in words(row)
     (entry,) = house.rows(select(Export))
     assert entry.ended_at > entry.began_at
     assert_page(admin.get("/admin/payments/export?from=x"), "시작일을 2026-01-31처럼", status=422)

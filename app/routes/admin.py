@@ -1,7 +1,5 @@
 """An operator watches payments arrive, filters them, looks into one, and gives money back."""
 
-from urllib.parse import parse_qsl
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
@@ -60,8 +58,8 @@ async def index(request: Request, session: AsyncSession) -> Response:
 def _is_a_step(request: Request, wanted: Filter) -> bool:
     """What is chosen is a step that Back undoes; what is typed on in the search box is none."""
     query = request.headers.get("hx-current-url", "").partition("#")[0].partition("?")[2]
-    before, _ = Filter.read(dict(parse_qsl(query)))
-    return before is None or before.query_string(q="", cursor="") != wanted.query_string(q="", cursor="")
+    before, _ = Filter.read_query(query)
+    return before is None or before.query_string(q="") != wanted.query_string(q="", cursor="")
 
 
 @admin_reads

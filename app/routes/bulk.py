@@ -1,7 +1,6 @@
 """Refunds of many payments: pick, look over, start, watch, try again what failed, take the result away."""
 
 import re
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,20 +11,15 @@ from app.exports import Csv
 from app.filters import Filter
 from app.forms import BulkForm, typed
 from app.order_id import ORDER_ID
-from app.render import kst, redirect, render, wants_fragment
+from app.render import REFUND_WORDS, kst, redirect, render, wants_fragment
 from app.roles import Permission
 from app.search import search
 from app.till import Refused, Till
 
-TOO_MANY = "조건에 맞는 결제가 {:,}건을 넘어 한 번에 고를 수 없습니다. 기간이나 금액으로 조건을 좁혀 주세요."
-
 COLUMNS = ("주문번호", "금액", "결과", "까닭", "환불 시각(KST)")
 OUTCOMES = {
     "waiting": "환불 예정",
-    "requested": "환불 요청됨",
-    "in_doubt": "확인 중",
-    "done": "환불 완료",
-    "failed": "환불 실패",
+    **REFUND_WORDS,
     "refused": "환불하지 않음",
     "excluded": "제외",
 }
@@ -44,8 +38,18 @@ async def matching(request: Request) -> Response:
         raise Refused("INVALID", next(iter(errors.values())), 422)
     found = await _matching(request.state.till, wanted)
     return render(
-        request, "admin/bulk/new.html", "admin/bulk/_matching.html", wanted=wanted, count=len(found), most=bulk.MOST
+        request,
+        "admin/bulk/new.html",
+        "admin/bulk/_matching.html",
+        wanted=wanted,
+        count=len(found),
+        too_many=_too_many() if len(found) > bulk.MOST else "",
     )
+
+
+def _too_many() -> str:
+    most = f"{bulk.MOST:,}건"
+    return f"조건에 맞는 결제가 {most}을 넘어 한 번에 고를 수 없습니다. 기간이나 금액으로 조건을 좁혀 주세요."
 
 
 @permission_required(Permission.REFUND)
@@ -56,12 +60,12 @@ async def draw_up(request: Request) -> Response:
         picked = [it for it in form.getlist("order_id") if isinstance(it, str) and re.fullmatch(ORDER_ID, it)]
         query = form.get("matching")
     if isinstance(query, str):
-        wanted, errors = Filter.read(dict(parse_qsl(query)) | {"cursor": ""})
+        wanted, errors = Filter.read_query(query)
         if wanted is None:
             raise Refused("INVALID", next(iter(errors.values())), 422)
         picked = await _matching(till, wanted)
         if len(picked) > bulk.MOST:
-            raise Refused("TOO_MANY", TOO_MANY.format(bulk.MOST), 422)
+            raise Refused("TOO_MANY", _too_many(), 422)
     job = await bulk.draw_up(till, picked, request.state.user.email)
     return redirect(request, request.url_for("bulk_job", id=job.id).path)
 

@@ -40,6 +40,7 @@ async def new(request: Request) -> Response:
         last=last,
         columns=exports.COLUMNS,
         earlier=earlier,
+        filters={entry.id: Filter.read_query(entry.query)[0] for entry in earlier},
     )
 
 

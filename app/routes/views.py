@@ -1,7 +1,6 @@
 """Filters with a name, shared by everybody who works here: saved, listed as chips above the table, thrown away."""
 
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
@@ -36,7 +35,7 @@ async def save(request: Request) -> Response:
     """The filter on the screen under a name. A name of one's own is given to the new filter."""
     values = await typed(request)
     form, errors = ViewForm.read(values)
-    wanted, wrong = _filter(values.get("query", "")[:1000])
+    wanted, wrong = Filter.read_query(values.get("query", "")[:1000])
     query = wanted.query_string() if wanted else ""
     wrong = errors or wrong or ({} if query else {"query": "저장할 조건이 없습니다. 먼저 목록을 거르고 저장해 주세요."})
     if form is None or wrong:
@@ -76,10 +75,6 @@ async def delete(request: Request) -> Response:
     return redirect(request, request.url_for("views").path)
 
 
-def _filter(query: str) -> tuple[Filter | None, dict[str, str]]:
-    return Filter.read(dict(parse_qsl(query)) | {"cursor": ""})
-
-
 def _may_change(user: User, view: SavedView) -> bool:
     return view.by == user.email or user.role == Role.OWNER
 
@@ -103,7 +98,7 @@ async def _page(
         "admin/views/_views.html",
         status=status if errors else 200,
         views=views,
-        filters={view.id: _filter(view.query)[0] for view in views},
+        filters={view.id: Filter.read_query(view.query)[0] for view in views},
         own={view.id for view in views if _may_change(user, view)},
         wanted=wanted or Filter(),
         typed=values or {},
