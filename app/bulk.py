@@ -24,6 +24,7 @@ from app.models import (
     OPEN_REFUND,
     Payment,
     Refund,
+    RefundStatus,
     Status,
 )
 from app.till import Refused, Till
@@ -36,6 +37,18 @@ PAUSE = 1.0  # seconds between two looks for a job
 LEASE = timedelta(seconds=30)
 """How long a worker is taken to be at it. Should two be at it, each row is still one refund."""
 FAILED = ("failed", "refused")
+NOTHING_IN = {
+    Status.PENDING: "아직 결제하지 않은 주문입니다",
+    Status.CONFIRMING: "결제 결과를 확인하고 있습니다",
+    Status.IN_DOUBT: "결제 결과를 확인하고 있습니다",
+    Status.WAITING: "아직 입금되지 않았습니다",
+    Status.COMPLETED: "환불할 금액이 남아 있지 않습니다",
+    Status.FAILED: "결제에 실패해 받은 돈이 없습니다",
+    Status.CANCELED: "결제하지 않고 취소된 주문입니다",
+    Status.EXPIRED: "결제하지 않고 기한이 지난 주문입니다",
+    Status.REFUNDED: "이미 전액 환불되었습니다",
+}
+"""Why there is nothing to give back."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,8 @@ class Line:
 
     @property
     def why(self) -> str:
-        failed = (self.refund.failure_message or self.refund.failure_code) if self.refund else None
-        return self.row.excluded or self.row.refused or failed or ""
+        no = self.refund if self.refund and self.refund.status == RefundStatus.FAILED else None
+        return self.row.excluded or self.row.refused or (no and (no.failure_message or no.failure_code)) or ""
 
 
 @dataclass(frozen=True)
@@ -123,10 +136,8 @@ async def _rows(till: Till, order_ids: Sequence[str]) -> list[dict[str, Any]]:
 def _why_not(till: Till, payment: Payment, busy: bool) -> str | None:
     if busy:
         return "앞선 환불의 결과를 확인하고 있습니다"
-    if payment.status == Status.REFUNDED:
-        return "이미 전액 환불되었습니다"
     if not payment.refundable:
-        return "결제 완료된 결제가 아닙니다"
+        return NOTHING_IN[payment.status]
     if payment.gateway not in till.gateways:
         return f"{gateway_label(payment.gateway)}의 키가 설정되어 있지 않습니다"
     if payment.needs_account:

@@ -91,10 +91,23 @@ def test_before_anything_is_given_back_one_sees_how_much_and_what_not(
     sandbox.fault("cancel", "reset", when="after")
     cashier.refund(operator, bought[1], amount="500")
     pending = cashier.order(buyer, story.DISCOUNTED)
-    url = draw_up(operator, [*bought, pending])
-    page = assert_page(operator.get(url), "8건 = ₩48,000", "3건은 제외", "이미 전액 환불되었습니다")
-    for text in ("앞선 환불의 결과를 확인하고 있습니다", "결제 완료된 결제가 아닙니다", "8건 ₩48,000 환불하기", "김*"):
+    waiting = cashier.order(buyer, story.DISCOUNTED, payment_method="virtual_account")
+    waiting = cashier.press(cashier.open(buyer, waiting))
+    buyer.get(waiting.back)
+    declined = cashier.order(buyer)
+    buyer.get(f"{declined.path}/return?code=REJECT_CARD_COMPANY")
+    url = draw_up(operator, [*bought, pending, waiting, declined])
+    page = assert_page(operator.get(url), "8건 = ₩48,000", "5건은 제외", "이미 전액 환불되었습니다")
+    for text in ("앞선 환불의 결과를 확인하고 있습니다", "8건 ₩48,000 환불하기", "김*"):
         assert text in words(page)
+    for checkout, why in (
+        (pending, "아직 결제하지 않은 주문입니다"),
+        (waiting, "아직 입금되지 않았습니다"),
+        (declined, "결제에 실패해 받은 돈이 없습니다"),
+    ):
+        line = one(str(page), f"tr[data-outcome]:has(a[href$='{checkout.order_id}'])")
+        assert why in words(line)
+        assert words(one(str(line), ".money")) == "–"
     assert sandbox.total()["refunded"] == 5_500, "nothing has moved yet"
 
     assert_form_again(operator.post(f"{url}/start", data={"reason": "", "total": "48000"}), "reason", "환불 사유를")
