@@ -84,7 +84,9 @@ def test_nobody_is_named_before_somebody_says_what_for(house: House, admin: Visi
     assert_form_again(empty, "purpose", "까닭을")
     assert "revealed" not in house.kinds(paid.order_id)
 
-    assert_fragment(admin.part("POST", f"{url}/reveal", data={"purpose": "환불 문의"}), "김찐", story.BUYER)
+    seen = assert_fragment(admin.part("POST", f"{url}/reveal", data={"purpose": "환불 문의"}), "김찐", story.BUYER)
+    timeline = one(str(seen), f"hx-partial[hx-target='#timeline-{paid.order_id}'] .timeline")
+    assert "구매자 정보를 보았습니다 · 환불 문의" in words(timeline), "the page at hand tells it, too"
     assert_page(admin.post(f"{url}/reveal", data={"purpose": "배송 확인"}), "김찐", story.BUYER, "01012345678")
     told = [words(entry) for entry in assert_page(admin.get(url)).select(".timeline li")]
     assert "구매자 정보를 보았습니다 · 환불 문의 관리자 admin@example.com" in told[-2]

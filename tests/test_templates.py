@@ -321,6 +321,7 @@ ANSWERS_IN_PARTS = {
     "admin/refunds/_done.html",
     "admin/refunds/_asked.html",
     "admin/payments/_canceled.html",
+    "admin/payments/_revealed.html",
 }  # <hx-partial>s, each says where it goes
 ROWS = {"admin/payments/_rows.html"}  # several rows, each with an id
 INSIDE = {  # never swapped by itself: lives inside the element that is

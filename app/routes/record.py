@@ -33,7 +33,8 @@ async def reveal(request: Request) -> Response:
         async with till.db.write() as session:
             payment = await find(session, request.path_params["order_id"])
             session.add(payment.tell("revealed", request.state.user.email, note=form.purpose))
-    return await _page(request, "admin/payments/_buyer.html", values, errors, revealed=form is not None)
+    fragment = "admin/payments/_revealed.html" if form else "admin/payments/_buyer.html"
+    return await _page(request, fragment, values, errors, revealed=form is not None)
 
 
 @permission_required(Permission.NOTE)
