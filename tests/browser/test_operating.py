@@ -163,15 +163,24 @@ def test_a_refund_needs_no_mouse(admin_page: Page, shop: Shop) -> None:
     expect(opener).to_be_focused()
     press("Enter")
     expect(form.get_by_label("환불 금액")).to_be_focused()
-    admin.keyboard.type("2500")
+    press("Shift+Tab")
+    expect(form.get_by_role("button", name="50 %")).to_be_focused()
+    press("Enter")
+    expect(form.get_by_label("환불 금액")).to_be_focused()
     press("Tab")
-    admin.keyboard.type("중복 결제")
-    press("Tab")
-    expect(form.get_by_role("button", name="환불하기")).to_be_focused()
+    expect(form.get_by_label("환불 사유")).to_be_focused()
+    for _ in range(3):
+        press("Tab")
+    expect(form.get_by_role("button", name="중복결제")).to_be_focused()
+    press("Enter")
+    expect(form.get_by_label("환불 사유")).to_be_focused()
+    for _ in range(6):
+        press("Tab")
+    expect(form.get_by_role("button", name="₩5,000 환불하기")).to_be_focused()
     press("Enter")
     expect(row(admin, checkout.order_id)).to_contain_text("일부 환불")
     expect(row(admin, checkout.order_id).locator(":focus")).to_have_count(1)
-    assert shop.sandbox.ledger(checkout.order_id)["refunded"] == 2_500
+    assert shop.sandbox.ledger(checkout.order_id)["refunded"] == 5_000
 
 
 def test_a_payment_is_found_and_partly_refunded_by_six_keys(admin_page: Page, shop: Shop) -> None:
