@@ -120,6 +120,8 @@ def test_a_filter_that_makes_no_sense_is_told_and_kept(admin: Visitor) -> None:
     answer = admin.get("/admin/payments?from=2026-03-02&to=2026-03-01&q=김")
     page = assert_page(answer, "시작일이 종료일보다 늦습니다", status=422)
     assert one(str(page), "#search")["value"] == "김"
+    for text in ("맞는 결제가 없습니다", "살펴볼 결제가 없습니다", "내보내기"):
+        assert text not in words(page), "nobody has looked"
     assert_page(admin.get("/admin/payments?cursor=nonsense"), "이어 보기 주소가 올바르지 않습니다", status=422)
 
 
@@ -174,6 +176,57 @@ def test_a_stale_refund_form_says_who_was_faster_and_keeps_the_reason(
     assert admin.part("POST", url, data=stale | {"amount": "500", "remaining": "7000"}).status_code == 200
     assert admin.part("POST", url, data=stale | {"amount": "500"}).status_code == 200, "one key is one refund"
     assert sandbox.ledger(checkout.order_id)["refunded"] == 3500
+
+
+def test_the_refund_form_says_how_the_money_goes_back_by_the_way_it_came(
+    house: House, buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    checkout = cashier.buy(buyer)
+    for method, sentence in (
+        ("card", "카드는 3~4영업일 안에 취소됩니다."),
+        ("kakao", "머니나 포인트는 낸 곳으로 돌아갑니다."),
+        ("transfer", "결제한 계좌로 돌아갑니다."),
+        ("mobile", "통신 요금에서 빠집니다."),
+        ("of_tomorrow", "결제한 수단으로 돌아갑니다."),
+    ):
+
+        async def pay_by(session: AsyncSession, method: str = method) -> None:
+            (await find(session, checkout.order_id)).payment_method = method
+
+        house.change(pay_by)
+        form = admin.part("GET", f"/admin/payments/{checkout.order_id}/refunds/new")
+        assert sentence in words(one(form.text, ".after")), method
+
+
+def test_every_page_of_the_console_leads_to_the_others_and_says_where_one_is(
+    buyer: Visitor, admin: Visitor, cashier: Cashier
+) -> None:
+    paid = cashier.buy(buyer).order_id
+    for url, here, exactly in (
+        ("/admin", "개요", "page"),
+        ("/admin/payments", "결제", "page"),
+        (f"/admin/payments/{paid}", "결제", "true"),
+        (f"/admin/payments/{paid}/refunds/new", "결제", "true"),
+        ("/admin/approvals", "기다리는 환불", "page"),
+        ("/admin/bulk-refunds", "일괄 환불", "page"),
+        ("/admin/reconciliation", "대사", "page"),
+        ("/admin/webhooks", "받은 웹훅", "page"),
+    ):
+        page = admin.get(url).text
+        assert len(soup(page).select("#menu a")) == 6, url
+        current = one(page, "#menu [aria-current]")
+        assert (words(current), current["aria-current"]) == (here, exactly), url
+        assert words(one(page, ".top-links [aria-current]")) == "결제 관리", url
+    for url in ("/admin/views", "/admin/nowhere"):
+        assert soup(admin.get(url).text).select("#menu"), url
+    assert not soup(admin.get("/").text).select("#menu"), "the shop is no part of it"
+    assert not soup(buyer.get("/admin").text).select("#menu"), "nor is it shown to others"
+
+
+def test_an_error_leads_an_operator_to_the_list_and_a_buyer_to_the_shop(buyer: Visitor, admin: Visitor) -> None:
+    for visitor, address in ((admin, "/admin/payments"), (buyer, "/")):
+        page = assert_page(visitor.get("/nowhere"), status=404)
+        assert one(str(page), ".outcome a")["href"] == address
 
 
 def test_a_proposed_reason_stands_in_the_form(buyer: Visitor, admin: Visitor, cashier: Cashier) -> None:

@@ -104,6 +104,9 @@ def test_the_overview_says_what_came_in_what_went_back_and_what_is_left(
     for text in ("결제 1건 ₩10,000", "환불 1건 −₩3,000", "순매출 ₩7,000", "승인율 50.0%"):
         assert text in today
     assert len(page.select("svg g")) == 30
+    days = [str(time["datetime"]) for time in page.select(".chart-words time")]
+    assert days == [f"{now().astimezone(KST) - timedelta(days=back):%Y-%m-%d}" for back in (29, 0)]
+    assert "결제 환불 가장 높은 막대 ₩10,000" in words(one(str(page), ".chart-words:has(.chart-key)"))
     assert "카드" in words(one(str(page), "table:has(caption:-soup-contains('결제수단'))"))
     assert not page.select("[style]"), "the policy forbids it"
     assert_fragment(admin.part("GET", "/admin"), "순매출 ₩7,000")

@@ -93,6 +93,8 @@ def test_what_cannot_be_saved_says_why_and_keeps_the_name(admin: Visitor, monkey
     assert not soup(admin.get("/admin/payments").text).select("#views form"), "nothing to save yet"
     without_a_script = admin.post(url, data={"view": "실패", "query": "status=failed"})
     assert_page(without_a_script, "‘실패’ 보기를 저장했습니다", "결제 실패")
+    assert "보기 정리" in words(assert_page(admin.get("/admin/payments")))
+    assert "보기 정리" not in words(assert_page(admin.get("/admin/views"))), "one is there already"
     monkeypatch.setattr(views, "MOST", 1)
     full = admin.part("POST", url, data={"view": "또", "query": "status=failed"})
     assert_form_again(full, "view", "지워 주세요", status=409, view="또")

@@ -17,20 +17,22 @@ WIDTH, HEIGHT, GAP = 720, 160, 4  # of the chart, in its own units
 async def index(request: Request, session: AsyncSession) -> Response:
     found = await overview(session)
     attention = (await glance(session)).attention
+    highest = max(max(totals.gross, totals.refunded) for totals in found.days.values())
     return render(
         request,
         "admin/overview/index.html",
         "admin/overview/_totals.html",
         found=found,
-        bars=_bars(found),
+        bars=_bars(found, highest),
+        highest=highest,
         attention=attention,
         hearing=[it for it in await hearing(session, request.state.till) if it.missed],
     )
 
 
-def _bars(found: Overview) -> list[dict[str, object]]:
-    """A bar for every day, and what of it was given back."""
-    highest = max(1, *(max(totals.gross, totals.refunded) for totals in found.days.values()))
+def _bars(found: Overview, highest: int) -> list[dict[str, object]]:
+    """A bar for every day, and what of it was given back; `highest` won fill the chart."""
+    highest = max(1, highest)
     step = WIDTH / len(found.days)
     return [
         {

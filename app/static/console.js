@@ -128,6 +128,25 @@ function tellPicked() {
   if (told) told.textContent = count ? `${count}건을 골랐습니다` : "";
 }
 
+// ── What is in doubt is asked about again: the seconds until then run down, on one clock for all rows ──
+
+const due = new WeakMap(); // of a row's <time>: what it said last, and when that will be
+let clock = 0;
+function countDown() {
+  const times = document.querySelectorAll("#payment-rows .asks time");
+  times.forEach((time) => {
+    if (due.get(time)?.at !== time.dateTime) {
+      due.set(time, { at: time.dateTime, when: performance.now() + parseInt(time.textContent, 10) * 1000 });
+    }
+    const left = Math.max(0, Math.round((due.get(time).when - performance.now()) / 1000));
+    if (!document.hidden) time.textContent = `${left}초`;
+  });
+  clock = times.length ? setTimeout(countDown, 1000) : 0;
+}
+const wind = () => clock || countDown();
+wind();
+for (const change of ["htmx:after:swap", "htmx:sse:after:message"]) document.addEventListener(change, wind);
+
 // ── Refunds: before the button is pressed, it says what it will do ──
 
 function foresee(form) {
@@ -204,11 +223,19 @@ document.addEventListener("keydown", (event) => {
   if (key === "Enter" && event.target !== row) return; // a link or button has its own
   const name = `[aria-keyshortcuts="${key.length === 1 ? key.toLowerCase() : key}"]`;
   const control = row?.querySelector(name) ?? document.querySelector(`${name}:not(tr *)`);
+  if (!control && row && key.toLowerCase() === "r") tellWhyNot(row);
   if (!control) return;
   event.preventDefault();
   if (control.matches("select, [type=search]")) control.focus();
   else control.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, shiftKey: event.shiftKey }));
 });
+
+function tellWhyNot(row) {
+  const notice = byId("unreachable").content.cloneNode(true);
+  const states = [...row.querySelectorAll(".state .pill")].map((pill) => pill.firstChild.textContent);
+  notice.querySelector("span").textContent = `지금은 환불할 수 없는 결제입니다 · ${states.join(" · ")}`;
+  byId("notice").replaceChildren(notice);
+}
 
 // Escape closes what is open here, and leads from the search back to the row. What was typed is not thrown away.
 function leave(event) {

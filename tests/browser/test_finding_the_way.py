@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.clock import now
 from app.config import Settings
 from tests import story
 from tests.browser.serving import Shop
@@ -109,3 +111,29 @@ def test_the_way_back_from_a_payment_leads_to_the_list_as_it_was_left(admin_page
     admin.get_by_role("link", name="← 결제 목록").click()
     expect(admin).to_have_url(re.compile(r"/admin/payments\?status=completed&sort=amount$"))
     expect(row(admin, order_id)).to_be_visible()
+
+
+def test_the_keyboard_gets_to_the_list_and_hears_why_it_cannot_refund(admin_page: Page, shop: Shop) -> None:
+    order_id = shop.cashier.order(shop.person(story.OTHER)).order_id
+    admin = watch_payments(admin_page)
+    press = admin.keyboard.press
+    press("Tab")
+    press("Tab")
+    expect(admin.get_by_role("link", name="결제 목록으로")).to_be_focused()
+    press("Enter")
+    press("Tab")
+    expect(row(admin, order_id).get_by_role("checkbox")).to_be_focused()
+    press("r")
+    expect(admin.get_by_role("alert")).to_contain_text("지금은 환불할 수 없는 결제입니다 · 결제 대기")
+    expect(row(admin, order_id).get_by_role("checkbox")).to_be_focused()
+
+
+def test_the_seconds_until_the_next_question_run_down(admin_page: Page, shop: Shop) -> None:
+    order_id = shop.bought(story.BUYER).order_id
+    soon = f"{now() + timedelta(seconds=40):%Y-%m-%d %H:%M:%S.%f}"
+    shop.rewrite(order_id, status="in_doubt", paid_amount=0, checks=2, next_check_at=soon)
+    admin = watch_payments(admin_page)
+    expect(row(admin, order_id)).to_contain_text(re.compile("확인 중 · 2회 조회 · 다음 3[0-9]초 후"))
+    shown = row(admin, order_id).locator(".asks time")
+    first = int(shown.inner_text()[:-1])
+    expect(shown).to_have_text(f"{first - 2}초")
