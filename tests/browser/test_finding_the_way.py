@@ -137,3 +137,14 @@ def test_the_seconds_until_the_next_question_run_down(admin_page: Page, shop: Sh
     shown = row(admin, order_id).locator(".asks time")
     first = int(shown.inner_text()[:-1])
     expect(shown).to_have_text(f"{first - 2}초")
+
+
+def test_who_looks_at_a_buyer_sees_it_told_at_once_and_keeps_their_place(admin_page: Page, shop: Shop) -> None:
+    order_id = shop.bought(story.BUYER).order_id
+    admin_page.goto(f"/admin/payments/{order_id}")
+    admin_page.get_by_label("열람 사유").fill("환불 문의")
+    admin_page.keyboard.press("Enter")
+    buyer = admin_page.locator(f"#buyer-{order_id}")
+    expect(buyer).to_contain_text(story.BUYER)
+    expect(buyer).to_be_focused()
+    expect(admin_page.locator(f"#timeline-{order_id}")).to_contain_text("구매자 정보를 보았습니다 · 환불 문의")
