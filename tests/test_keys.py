@@ -162,7 +162,8 @@ def test_no_key_and_no_token_can_be_read_anywhere(house: House, eyes: Eyes, sand
         declined = cashier.authenticate(buyer, button="over-limit")
         buyer.get(declined.back)
         silent = cashier.authenticate(buyer)
-        eyes.tokens |= {silent.back.partition(f"{name}=")[2].partition("&")[0] for name in ("pg_token", "paymentToken")}
+        for name in ("pg_token", "paymentToken"):
+            eyes.tokens |= {it.back.partition(f"{name}=")[2].partition("&")[0] for it in (declined, silent)}
         cashier.fault("confirm", "reset", when="after")
         buyer.get(silent.back)
         stranger.get(f"{silent.back}x")
