@@ -103,7 +103,7 @@ def picture_checkout(browser: Browser, shop: Shop) -> None:
 
 
 def picture_admin(browser: Browser, shop: Shop) -> None:
-    page = browser.new_context(base_url=shop.url, locale="ko-KR", viewport=DESKTOP).new_page()
+    page = browser.new_context(base_url=shop.url, locale="ko-KR", viewport=DESKTOP | {"height": 1000}).new_page()
     log_in(page, demo.ADMIN_EMAIL, demo.ADMIN_PASSWORD)
     watch_payments(page)
     page.locator("#payment-rows tr[data-status]").nth(OPEN).get_by_role("button", name="환불").click()
