@@ -10,17 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from app.daily import miscounted
-from app.models import (
-    MOVES,
-    OPEN_REFUND,
-    UNSETTLED,
-    Event,
-    Payment,
-    Purchase,
-    Refund,
-    RefundStatus,
-    Status,
-)
+from app.models import MOVES, OPEN_REFUND, UNSETTLED, Event, Payment, Purchase, Refund, RefundStatus, Status
 
 HELD = (*OPEN_REFUND, RefundStatus.DONE)
 """Refunds whose amount is reserved or gone."""

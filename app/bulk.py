@@ -20,13 +20,7 @@ from app.beside import keep_on
 from app.clock import now
 from app.desk import BulkJob, BulkRow
 from app.gateways import gateway_label
-from app.models import (
-    OPEN_REFUND,
-    Payment,
-    Refund,
-    RefundStatus,
-    Status,
-)
+from app.models import OPEN_REFUND, Payment, Refund, RefundStatus, Status
 from app.till import Refused, Till
 
 MOST = 5000  # payments of one job

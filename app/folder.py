@@ -18,16 +18,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from app import daily, terms  # noqa: F401  whoever moves money keeps the totals, and what a payment is found by
 from app.clock import now
 from app.db import among
-from app.models import (
-    CLOSED,
-    OPEN_REFUND,
-    Event,
-    Payment,
-    Purchase,
-    Refund,
-    Status,
-    Webhook,
-)
+from app.models import CLOSED, OPEN_REFUND, Event, Payment, Purchase, Refund, Status, Webhook
 from app.till import LAST_LOOK, NO_ORDER, THESE, Refused, Till
 from app.together import ALONE
 

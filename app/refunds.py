@@ -9,12 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.clock import now
 from app.folder import Folder, change
 from app.gateways import Cancellation, Declined, Gateway, InDoubt, Receipt, RefundAccount, gateway_label
-from app.models import (
-    OPEN_REFUND,
-    Payment,
-    Refund,
-    RefundStatus,
-)
+from app.models import OPEN_REFUND, Payment, Refund, RefundStatus
 from app.seal import seal, unseal
 from app.till import Refused, Till, Wait, find
 

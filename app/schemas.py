@@ -6,13 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.forms import AccountForm, Form, Id, Phone, Text, Whole, Won
-from app.models import (
-    Payment,
-    Purchase,
-    Refund,
-    RefundStatus,
-    Status,
-)
+from app.models import Payment, Purchase, Refund, RefundStatus, Status
 from app.render import masked_email, masked_name, masked_phone
 from app.search import Listed
 

@@ -10,17 +10,7 @@ import time_machine
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.models import (
-    MOVES,
-    UNSETTLED,
-    Event,
-    Prompt,
-    Purchase,
-    Refund,
-    RefundStatus,
-    Status,
-    User,
-)
+from app.models import MOVES, UNSETTLED, Event, Prompt, Purchase, Refund, RefundStatus, Status, User
 from app.order_id import new_order_id
 from tests import story
 from tests.conftest import House

@@ -36,11 +36,7 @@ from app.gateways import (
     unreadable,
     won,
 )
-from app.models import (
-    Payment,
-    Refund,
-    RefundStatus,
-)
+from app.models import Payment, Refund, RefundStatus
 from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)

@@ -8,16 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from tests import story
 from tests.browser.conftest import Console, Open
 from tests.browser.serving import Shop
-from tests.browser.walks import (
-    expect_heading,
-    expect_no_reload,
-    log_in,
-    order,
-    pay,
-    refund_row,
-    row,
-    watch_payments,
-)
+from tests.browser.walks import expect_heading, expect_no_reload, log_in, order, pay, refund_row, row, watch_payments
 from tests.conftest import Checkout
 
 pytestmark = pytest.mark.browser

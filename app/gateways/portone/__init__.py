@@ -36,11 +36,7 @@ from app.gateways import (
 )
 from app.gateways.portone.codes import AT_WORK, BANK_OF, CANCELED, CONFIGURATION, DECLINED, sentence
 from app.gateways.portone.reading import bracketed, cancellations, lines, read
-from app.models import (
-    Payment,
-    Refund,
-    RefundStatus,
-)
+from app.models import Payment, Refund, RefundStatus
 from app.order_id import ORDER_ID
 
 log = logging.getLogger(__name__)

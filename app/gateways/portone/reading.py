@@ -6,15 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import now
-from app.gateways import (
-    Account,
-    Cancellation,
-    Movement,
-    Receipt,
-    Standing,
-    unreadable,
-    won,
-)
+from app.gateways import Account, Cancellation, Movement, Receipt, Standing, unreadable, won
 from app.gateways.portone.codes import BANKS, CANCELED, sentence
 from app.models import Payment, Status
 
