@@ -196,12 +196,14 @@ def _takings(takings: Takings) -> Iterator[str]:
     for (what, delay, name), timings in takings.items():
         last = timings.percentile(0.99)
         times = takings[what, delay, "ours"].rate / timings.rate if timings.rate else float("nan")
-        wanted = TAKING.get(name)
-        ratio, goal = (f"{times:.1f}×", f"≥ {wanted}×") if wanted else ("", "p99 ≤ 150 ms, no errors")
-        met = times >= wanted if wanted else last <= 0.150 and not timings.errors
+        ratio, goal, met = "", "p99 ≤ 150 ms, no errors", _goal(last <= 0.150 and not timings.errors)
+        if wanted := TAKING.get(name):
+            ratio, goal, met = f"{times:.1f}×", f"≥ {wanted}×", _goal(times >= wanted)
+            if what == "refund":  # compared as well; nobody has set a goal for it
+                goal = met = ""
         slow = f"{_ms(timings.percentile(0.5))} | {_ms(timings.percentile(0.95))} | {_ms(last)}"
         asker = f"{timings.asking / timings.took:.0%}" if timings.took else ""
         figures = f"{timings.rate:,.0f} | {slow} | {_ms(timings.cpu_each)} | {asker}"
-        verdict = f"{timings.errors} | {ratio} | {goal} | {_goal(met)}"
+        verdict = f"{timings.errors} | {ratio} | {goal} | {met}"
         yield f"| {what} | {delay * 1000:.0f} ms | {name} | {figures} | {verdict} |"
     yield ""
