@@ -189,12 +189,14 @@ def _of_tokens(session: Session, digests: Sequence[str]) -> Sequence[User | None
     return [found.get(digest) for digest in digests]
 
 
+def bears_token(request: Request) -> bool:
+    return request.headers.get("authorization", "").lower().startswith("bearer ")
+
+
 async def user_of_token(request: Request) -> User | None:
     """The account that the bearer token was made for."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        return None
     till: Till = request.state.till
+    token = request.headers["authorization"].partition(" ")[2]
     user: User | None = await till.db.read_together(_of_tokens, digest(token))
     return user
 

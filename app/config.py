@@ -12,6 +12,7 @@ from starlette.datastructures import Secret
 
 ROOT = Path(__file__).parent.parent
 log = logging.getLogger(__name__)
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Misconfigured(Exception):
@@ -103,8 +104,12 @@ class Settings:
                 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
         for name in (it.name for it in fields(self) if it.name.endswith(("_api_url", "_sdk_url"))):
-            if urlsplit(getattr(self, name)).scheme != "https":
-                raise Misconfigured(f"{name.upper()}이 https가 아닙니다. 운영 환경에서는 샌드박스를 쓸 수 없습니다.")
+            url = urlsplit(getattr(self, name))
+            if url.scheme != "https" or url.hostname in LOOPBACK:
+                raise Misconfigured(
+                    f"{name.upper()}이 https가 아니거나 이 컴퓨터를 가리킵니다. "
+                    "운영 환경에서는 샌드박스를 쓸 수 없습니다."
+                )
         if urlsplit(self.base_url).scheme != "https":
             log.warning("BASE_URL이 https로 시작하는 공개 주소가 아닙니다. 구매자가 결제사에서 돌아오지 못합니다.")
         unsaid = [

@@ -433,6 +433,13 @@ def test_who_bought_is_masked_for_admins_as_on_the_pages(
     assert who(viewer.get(f"/api/payment/{own}").json()["payment"])[1] == "viewer@example.com"
 
 
+def test_a_cookie_does_not_make_up_for_a_wrong_token(buyer: Visitor) -> None:
+    """Who revokes a program's token must not find it at work under whatever cookie it has kept."""
+    assert buyer.get("/api/admin/payments").status_code == 403
+    assert_problem(buyer.get("/api/admin/payments", headers={"Authorization": "Bearer wrong"}), 401, "UNAUTHORIZED")
+    assert buyer.get("/api/admin/payments", headers={"Authorization": "Basic d2U6dXM="}).status_code == 403
+
+
 def test_a_wrong_token_opens_nothing(house: House, stranger: Visitor) -> None:
     with_token(house, story.ADMIN)
     good = TOKEN.format(story.ADMIN)

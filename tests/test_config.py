@@ -131,6 +131,8 @@ def test_no_secret_is_shown() -> None:
         ({"TOSS_API_URL": "http://localhost:9000/toss"}, "TOSS_API_URL"),
         ({"TOSS_SDK_URL": "http://localhost:9000/toss/v2/standard"}, "TOSS_SDK_URL"),
         ({"TOSS_API_URL": "api.tosspayments.com"}, "TOSS_API_URL"),
+        ({"TOSS_API_URL": "https://localhost:9000/toss"}, "TOSS_API_URL"),
+        ({"PORTONE_API_URL": "https://[::1]:9000/portone"}, "PORTONE_API_URL"),
         ({"KAKAOPAY_API_URL": "http://localhost:9000/kakaopay"}, "KAKAOPAY_API_URL"),
         ({"PORTONE_API_URL": "http://localhost:9000/portone"}, "PORTONE_API_URL"),
         ({"PORTONE_V1_API_URL": "http://localhost:9000/portone_v1"}, "PORTONE_V1_API_URL"),

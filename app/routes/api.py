@@ -47,11 +47,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def signed_in(endpoint: Endpoint) -> Endpoint:
-    """A session cookie or a bearer token."""
+    """A session cookie or a bearer token; one that is no good is not made up for by a cookie beside it."""
 
     @functools.wraps(endpoint)
     async def enter(request: Request) -> Response:
-        request.state.user = await auth.user_of_token(request) or await auth.user_of(request)
+        user_of = auth.user_of_token if auth.bears_token(request) else auth.user_of
+        request.state.user = await user_of(request)
         if request.state.user is None:
             return problem(401, "UNAUTHORIZED", SENTENCES[401])
         return await endpoint(request)
