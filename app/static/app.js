@@ -1,6 +1,13 @@
 // The few things HTML and htmx cannot say, on every page. No inline handlers: the CSP forbids them.
 document.addEventListener("click", async (event) => {
   event.target.closest("[data-dismiss]")?.closest("#notice").replaceChildren();
+  const put = event.target.closest("[data-put]");
+  if (put) {
+    const field = document.getElementById(put.dataset.put);
+    field.value = put.value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+  }
   const copy = event.target.closest("[data-copy]");
   if (copy) {
     const text = document.getElementById(copy.dataset.copy);

@@ -196,13 +196,6 @@ document.addEventListener("click", async (event) => {
     event.preventDefault();
     shut(close);
   }
-  const put = on("[data-put]");
-  if (put) {
-    const field = byId(put.dataset.put);
-    field.value = put.value;
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus();
-  }
   if (on("#arrivals")) {
     await letIn();
     byId("payments").scrollIntoView();
