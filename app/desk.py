@@ -1,12 +1,12 @@
-"""What operators leave beside the payments: notes, views, approvals of large refunds, and refunds of many at once."""
+"""What people leave beside the payments: notes, views, pleas of buyers, approvals of large refunds, refunds of many."""
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 import app.models  # noqa: F401  how constraints are named, and the tables that these point to
-from app.clock import now
+from app.clock import KST, now
 
 
 class Note(SQLModel, table=True):
@@ -27,6 +27,46 @@ class SavedView(SQLModel, table=True):
     query: str  # as it reads in the list's address
     by: str  # an admin's e-mail
     at: datetime = Field(default_factory=now)
+
+
+class Plea(SQLModel, table=True):
+    """A buyer asks for their money back: an operator gives it back, or says why not.
+
+    Whether it is open is read from the refunds, too: app.pleas.
+    """
+
+    __table_args__ = (
+        Index(
+            "uq_plea_unanswered",
+            "payment_id",
+            unique=True,
+            sqlite_where=text("answered_at IS NULL"),
+            postgresql_where=text("answered_at IS NULL"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    payment_id: int = Field(foreign_key="payment.id", index=True)
+    reason: str
+    asked_at: datetime = Field(default_factory=now)
+    answered_at: datetime | None = None
+    answered_by: str | None = None  # an admin's e-mail
+    answer: str | None = None  # why nothing was given back; none where something was
+
+    @property
+    def due_on(self) -> date:
+        """By when we promise an answer: three working days (전자상거래법 §18), in Korea.
+
+        Holidays are not known here, so that around them we promise sooner than we must.
+        """
+        day = self.asked_at.astimezone(KST).date()
+        for _ in range(3):
+            day += timedelta(days=1 if day.weekday() < 4 else 7 - day.weekday())
+        return day
+
+    @property
+    def is_late(self) -> bool:
+        return now().astimezone(KST).date() > self.due_on
 
 
 class Approval(SQLModel, table=True):
