@@ -11,10 +11,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.conditions import ATTENTION, P, conditions
 from app.deposits import EVER_OWED, owed
-from app.desk import Approval
+from app.desk import Approval, Plea
 from app.filters import Filter
 from app.live import NEWEST
 from app.models import Status
+from app.pleas import OPEN
 from app.search import count_found
 
 MANY = 1000
@@ -26,11 +27,13 @@ NARROWER: dict[str, ColumnElement[bool]] = {
     "until": P.c.created_at < bindparam("until"),
 }
 ASKED = select(func.count()).select_from(Approval).where(col(Approval.decided_at).is_(None)).scalar_subquery()
+PLEAS = select(func.count()).select_from(Plea).where(OPEN).scalar_subquery()
 OWED = select(func.count()).select_from(EVER_OWED.subquery()).scalar_subquery()
 # The index of open payments holds nothing else.
 ATTENDED = (
     select(*(func.count().filter(needs).label(name) for name, needs in ATTENTION.items()))
-    .add_columns(ASKED.label("asked"), OWED.label("owed"), NEWEST.scalar_subquery().label("newest"))
+    .add_columns(ASKED.label("asked"), PLEAS.label("pleas"), OWED.label("owed"))
+    .add_columns(NEWEST.scalar_subquery().label("newest"))
     .where(P.c.next_check_at.is_not(None))
     .with_hint(P, "INDEXED BY ix_payment_next_check_at", "sqlite")
 )
@@ -47,7 +50,7 @@ class Glance:
     attention: dict[str, int]
     """How many open payments a person should look at, by why.
 
-    And how many refunds wait: for a second person, or for the account that a deposit goes back to.
+    And how many refunds wait: asked for by a buyer, for a second person, or for the account a deposit goes back to.
     """
     views: Sequence[Row[Any]]
     """The filters with a name, with all their columns."""
@@ -62,7 +65,7 @@ async def glance(session: AsyncSession, wanted: Filter | None = None) -> Glance:
         tabs = list(Status)
     rows = (await (await session.connection()).execute(_glanced(tuple(tabs), tuple(given), bool(wanted)), given)).all()
     row = rows[0]._mapping
-    waiting = row["asked"] + (len(await owed(session)) if row["owed"] else 0)
+    waiting = row["asked"] + row["pleas"] + (len(await owed(session)) if row["owed"] else 0)
     return Glance(
         newest=row["newest"] or 0,
         tabs={status: _in_words(row[f"is_{status}"]) for status in tabs},

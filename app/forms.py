@@ -164,6 +164,16 @@ class RefundForm(Form):
     }
 
 
+class PleaForm(Form):
+    reason: Annotated[Text, Field(min_length=1, max_length=200)]
+    sentences = {"reason": "환불을 요청하는 이유를 200자 이하로 입력해 주세요."}
+
+
+class AnswerForm(Form):
+    answer: Annotated[Text, Field(min_length=1, max_length=200)]
+    sentences = {"answer": "환불하지 않는 이유를 200자 이하로 입력해 주세요. 구매자가 읽습니다."}
+
+
 class NoteForm(Form):
     note: Annotated[Text, Field(min_length=1, max_length=500)]
     sentences = {"note": "메모를 500자 이하로 입력해 주세요."}

@@ -37,6 +37,8 @@ TABLE = """
     payment_return        GET        /payments/{paid}/return             303  303  303  303  303  303
     payment_cancel        POST       /payments/{open}/cancel             303  409  404  404  404  404
     payment_cancel        PART-POST  /payments/{open}/cancel             401  409  404  404  404  404
+    pleas                 POST       /payments/{paid}/pleas              303  303  404  404  404  404
+    pleas                 PART-POST  /payments/{paid}/pleas              401  409  404  404  404  404
     purchases             GET        /purchases                          303  200  200  200  200  200
     purchases             PART       /purchases                          401  200  200  200  200  200
     admin_overview        GET        /admin                              303  403  403  200  200  200
@@ -62,6 +64,7 @@ TABLE = """
     notes                 PART-POST  /admin/payments/{paid}/notes        401  403  403  403  200  200
     reveal                POST       /admin/payments/{paid}/reveal       303  403  403  403  200  200
     reveal                PART-POST  /admin/payments/{paid}/reveal       401  403  403  403  200  200
+    plea                  POST       /admin/payments/{paid}/pleas/9      303  403  403  403  404  404
     views                 GET        /admin/views                        303  403  403  200  200  200
     views                 PART       /admin/views                        401  403  403  200  200  200
     save_view             POST       /admin/views/new                    303  403  403  422  422  422
@@ -159,6 +162,8 @@ def ask(visitor: Visitor, row: Row, paid: Checkout, pending: Checkout) -> Any:
     bodies: dict[str, dict[str, Any]] = {
         "payments": {"data": ORDER | {"prompt_id": str(story.DISCOUNTED)}},
         "refunds": {"data": {"amount": "1", "reason": "단순변심", "key": row.method}},
+        "pleas": {"data": {"reason": "작동하지 않음"}},
+        "plea": {"data": {"answer": "광고한 그대로입니다."}},
         "notes": {"data": {"note": "전화로 확인했습니다"}},
         "reveal": {"data": {"purpose": "환불 문의"}},
         "bulk_refunds": {"data": {"order_id": paid.order_id}},

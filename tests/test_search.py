@@ -424,7 +424,7 @@ def test_no_search_and_no_conflict_reads_the_whole_table(shop: str) -> None:
 
 def test_what_needs_a_person_is_counted_without_reading_payments_or_the_log(shop: str) -> None:
     plan = at(shop, lambda session: planned(session, lambda: counts.glance(session), deep=True))
-    for index in ("ix_payment_next_check_at", "uq_approval_open", "ix_event_refund_owed"):
+    for index in ("ix_payment_next_check_at", "uq_approval_open", "uq_plea_unanswered", "ix_event_refund_owed"):
         assert index in plan, plan
     assert "Seq Scan" not in plan
 

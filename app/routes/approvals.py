@@ -1,9 +1,9 @@
-"""Refunds that wait: large ones for a second person, deposits for an account to go back to."""
+"""Refunds that wait: asked for by buyers, large ones for a second person, deposits for an account to go back to."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import approvals, deposits
+from app import approvals, deposits, pleas
 from app.auth import admin_required, permission_required
 from app.forms import DecisionForm, typed
 from app.render import redirect, render
@@ -15,8 +15,17 @@ from app.till import Refused, Till
 async def index(request: Request) -> Response:
     till: Till = request.state.till
     async with till.db.read() as session:
-        owed = await deposits.owed(session)
-    return render(request, "admin/approvals/index.html", rows=await approvals.waiting(till), owed=owed)
+        owed, pleaded = await deposits.owed(session), await pleas.waiting(session)
+    return render(
+        request,
+        "admin/approvals/index.html",
+        rows=await approvals.waiting(till),
+        owed=owed,
+        pleas=pleaded,
+        more=len(pleaded) == pleas.LISTED,
+        typed={},
+        errors={},
+    )
 
 
 @permission_required(Permission.REFUND)

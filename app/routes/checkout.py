@@ -8,10 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app import deposits, orders, payments, settlement
+from app import deposits, orders, payments, pleas, settlement
 from app.auth import anyone, login_required
 from app.desk import Approval
-from app.forms import OrderForm, typed
+from app.forms import OrderForm, PleaForm, typed
 from app.gateways import Redirect, Window
 from app.guard import window_headers
 from app.models import OPEN_REFUND, Payment, Prompt, Refund, Status
@@ -151,6 +151,20 @@ async def cancel(request: Request) -> Response:
     return await _payment(request, payment)
 
 
+@login_required
+async def plead(request: Request) -> Response:
+    """The buyer asks for their money back; an operator decides."""
+    till: Till = request.state.till
+    payment = await _own(request)
+    values = await typed(request)
+    form, errors = PleaForm.read(values)
+    if form:
+        await pleas.make(till, payment.order_id, reason=form.reason)
+        if not wants_fragment(request):
+            return redirect(request, request.url_for("payment", order_id=payment.order_id).path)
+    return await _payment(request, payment, values, errors)
+
+
 @anyone
 async def show(request: Request) -> Response:
     """The payment as its buyer sees it. Whoever holds the order id may see how it stands; content needs the buyer."""
@@ -163,7 +177,9 @@ async def show(request: Request) -> Response:
     return await _payment(request, await settlement.reopen(till, payment, "buyer"))
 
 
-async def _payment(request: Request, payment: Payment) -> Response:
+async def _payment(
+    request: Request, payment: Payment, values: dict[str, str] | None = None, errors: dict[str, str] | None = None
+) -> Response:
     till: Till = request.state.till
     user = request.state.user
     is_buyer = user is not None and payment.user_id == user.id
@@ -175,10 +191,13 @@ async def _payment(request: Request, payment: Payment) -> Response:
         refunding = (await session.exec(under_way)).first() or 0
         asked = select(Approval.id).where(Approval.payment_id == payment.id, col(Approval.decided_at).is_(None))
         refund_asked = (await session.exec(asked)).first() is not None
+        made = await pleas.of(session, payment.id) if is_buyer and payment.completed_at else []
+    closed = refunding or refund_asked or any(is_open for _, is_open in made) or len(made) >= pleas.MOST
     return render(
         request,
         "payments/show.html",
         "payments/_payment.html",
+        status=422 if errors else 200,
         payment=payment,
         prompt=prompt,
         is_buyer=is_buyer,
@@ -187,4 +206,8 @@ async def _payment(request: Request, payment: Payment) -> Response:
         refunding=refunding,
         refund_asked=refund_asked,
         owned_by_other_payment=purchase is not None and purchase.payment_id != payment.id,
+        pleas=made,
+        may_plead=is_buyer and payment.refundable and not closed,
+        typed={"reason": ""} | (values or {}),
+        errors=errors or {},
     )

@@ -7,10 +7,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import exchanges
+from app import exchanges, pleas
 from app.auth import admin_required, permission_required
 from app.desk import Approval, Note
-from app.forms import NoteForm, RevealForm, typed
+from app.forms import AnswerForm, NoteForm, RevealForm, typed
 from app.models import Event, Payment, Refund
 from app.render import redirect, render, wants_fragment
 from app.roles import Permission
@@ -52,6 +52,18 @@ async def add_note(request: Request) -> Response:
             return redirect(request, request.url_for("admin_payment", order_id=order_id).path)
         values = {}
     return await _page(request, "admin/payments/_notes.html", values, errors)
+
+
+@permission_required(Permission.REFUND)
+async def decline_plea(request: Request) -> Response:
+    """The buyer reads why nothing is given back."""
+    order_id, plea_id = request.path_params["order_id"], int(request.path_params["id"])
+    values = await typed(request)
+    form, errors = AnswerForm.read(values)
+    if form is None:
+        return await _page(request, "admin/payments/_glance.html", values, errors)
+    await pleas.decline(request.state.till, order_id, plea_id, answer=form.answer, by=request.state.user.email)
+    return redirect(request, request.url_for("admin_payment", order_id=order_id).path)
 
 
 async def _page(
@@ -103,6 +115,7 @@ async def _about(session: AsyncSession, payment: Payment) -> dict[str, Any]:
         "given": (await session.exec(mine[Refund])).all(),
         "events": (await session.exec(mine[Event])).all(),
         "notes": (await session.exec(mine[Note])).all(),
+        "pleas": await pleas.of(session, payment.id),
         "asked": (await session.exec(mine[Approval])).all(),
         "twins": (await session.exec(twins)).all(),
         "exchanges": await exchanges.of(session, payment.id or 0),

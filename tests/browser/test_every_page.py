@@ -90,6 +90,14 @@ def _paying(page: Page, shop: Shop) -> Iterator[str]:
         expect(page.locator(".result")).to_have_attribute("data-status", status)
         yield f"payment {status}"
     shop.rewrite(bought.order_id, status=Status.COMPLETED)
+    page.goto(bought.path)
+    page.get_by_text("환불 요청", exact=True).click()
+    page.get_by_role("button", name="작동하지 않음").click()
+    expect(page.get_by_label("환불받으려는 이유")).to_have_value("작동하지 않음")
+    yield "payment with a form to ask for the money back"
+    page.get_by_role("button", name="환불 요청하기").click()
+    expect(page.get_by_text("3영업일 안에 답을 드립니다")).to_be_visible()
+    yield "payment whose money was asked back"
     page.goto("/purchases")
     page.locator("summary").click()
     yield "purchases"
@@ -192,7 +200,9 @@ def _deciding(page: Page, shop: Shop, checkout: Checkout) -> Iterator[str]:
             (checkout.order_id,),
         )
     page.goto("/admin/approvals")
-    yield "admin approvals"
+    page.get_by_text("환불하지 않기", exact=True).first.click()
+    expect(page.get_by_label("환불하지 않는 이유")).to_be_visible()
+    yield "admin approvals, and what buyers ask back"
     watch_payments(page)
     row(page, checkout.order_id).get_by_role("button", name="펼치기").click()
     expect(page.locator(".detail-row")).to_contain_text("₩100 승인하고 돌려주기")
