@@ -54,8 +54,6 @@ def _write(folder: Folder, receipt: Receipt, actor: str, asked_at: Status | None
     event = _return(folder, receipt, actor) if taken_back else _move_to(payment, receipt, actor, sentence)
     if event:
         folder.add(event)
-    if event and taken_back and (closed := _move_to(payment, receipt, actor, sentence)):  # the account, too
-        folder.add(closed)
     completed = event is not None and event.kind == "completed"
     owed = _deliver(folder, was, receipt) if completed else None
     _read_webhooks(folder, receipt)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -279,7 +280,7 @@ async def settle(
             strange.remove(found)
             payment, _ = await _close(till, payment, entry, RefundStatus.DONE, receipt=receipt)
         elif entry.key == UNDELIVERABLE and 0 < receipt.left < entry.amount:
-            payment = await _owe_less(till, payment, entry, receipt.left)
+            payment = await _owe_less(till, payment, entry, receipt, actor)
         elif receipt.status in ("paid", "canceled") and entry.amount > receipt.left:
             payment, _ = await _close(till, payment, entry, RefundStatus.FAILED, code="NOTHING_LEFT")
         else:
@@ -289,42 +290,46 @@ async def settle(
     return payment
 
 
-async def _owe_less(till: Till, payment: Payment, entry: Refund, left: int) -> Payment:
+async def _owe_less(till: Till, payment: Payment, entry: Refund, receipt: Receipt, actor: str) -> Payment:
     """A part of what we cannot deliver went back without us: only what the PG still holds is asked for, next time."""
 
     def owe_less(folder: Folder) -> Payment:
         ours = folder.refund(entry.id)
-        if ours.status in OPEN_REFUND and left < ours.amount:
-            folder.payment.refunded_amount -= ours.amount - left
-            ours.amount, ours.attempt = left, ours.attempt + 1  # another amount is another request
+        if ours.status in OPEN_REFUND and receipt.left < ours.amount:
+            folder.payment.refunded_amount -= ours.amount - receipt.left
+            ours.amount, ours.attempt = receipt.left, ours.attempt + 1  # another amount is another request
+            for given in unclaimed(folder.refunds, receipt):  # in the same transaction: all of it is going back
+                _enter(folder, given, receipt, actor)
         return folder.payment
 
     return await change(till, payment.order_id, owe_less)
 
 
 async def _adopt(till: Till, payment: Payment, given: Cancellation, receipt: Receipt, actor: str) -> Payment:
-    def adopt(folder: Folder) -> Payment:
-        payment = folder.payment
-        claimed = given not in unclaimed(folder.refunds, receipt)
-        if claimed or payment.remaining < given.amount or not payment.refundable:
-            return payment
-        assert payment.id is not None, "a payment with money is stored"
-        payment.refunded_amount += given.amount
-        folder.add(
-            Refund(
-                payment_id=payment.id,
-                key=f"pg-{given.transaction_id}",
-                amount=given.amount,
-                reason="PG에서 취소됨",
-                status=RefundStatus.DONE,
-                requested_by=actor,
-                pg_transaction_id=given.transaction_id,
-                done_at=now(),
-            )
-        )
-        folder.add(payment.tell("refund_done", actor, amount=given.amount, note="PG에서 취소됨"))
-        _take_back(folder)
-        folder.rest()
-        return payment
+    return await change(till, payment.order_id, partial(_enter, given=given, receipt=receipt, actor=actor))
 
-    return await change(till, payment.order_id, adopt)
+
+def _enter(folder: Folder, given: Cancellation, receipt: Receipt, actor: str) -> Payment:
+    """What the PG gave back without us becomes a refund of ours."""
+    payment = folder.payment
+    claimed = given not in unclaimed(folder.refunds, receipt)
+    if claimed or payment.remaining < given.amount or not payment.refundable:
+        return payment
+    assert payment.id is not None, "a payment with money is stored"
+    payment.refunded_amount += given.amount
+    folder.add(
+        Refund(
+            payment_id=payment.id,
+            key=f"pg-{given.transaction_id}",
+            amount=given.amount,
+            reason="PG에서 취소됨",
+            status=RefundStatus.DONE,
+            requested_by=actor,
+            pg_transaction_id=given.transaction_id,
+            done_at=now(),
+        )
+    )
+    folder.add(payment.tell("refund_done", actor, amount=given.amount, note="PG에서 취소됨"))
+    _take_back(folder)
+    folder.rest()
+    return payment

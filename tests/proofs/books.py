@@ -7,7 +7,7 @@ from sqlmodel import col, select
 
 from app import audit
 from app.db import Database
-from app.models import Payment, Purchase, Refund, RefundStatus, Status
+from app.models import CLOSED, Payment, Purchase, Refund, RefundStatus
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Books:
     differ: list[str] = field(default_factory=list)  # our sums are not the PG's
     broken: list[str] = field(default_factory=list)  # rules of the audit
     unsettled: int = 0  # not wrong, but not at rest either
-    unseen: int = 0  # charged and canceled in the PG's console before we heard of either: canceled here, as there
+    unseen: int = 0  # charged and canceled in the PG's console before we heard of either: over here, as there
 
     def wrong(self) -> dict[str, list[str]]:
         return {name: rows for name, rows in asdict(self).items() if isinstance(rows, list) and rows}
@@ -69,7 +69,7 @@ def _compare(books: Books, payment: Payment, entry: dict[str, Any], back: int, o
         return
     if entry["charged"] > entry["refunded"] and not opened:
         books.lost.append(order_id)
-    if payment.status == Status.CANCELED and not payment.paid_amount and 0 < entry["charged"] == entry["refunded"]:
+    if payment.status in CLOSED and not payment.paid_amount and 0 < entry["charged"] == entry["refunded"]:
         books.unseen += 1
     elif (payment.paid_amount, back) != (entry["charged"], entry["refunded"]):
         books.differ.append(order_id)
