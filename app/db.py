@@ -36,7 +36,7 @@ PRAGMAS = (
 )
 
 AWAY = (DBAPIError, PoolTimeout, OSError)
-"""How a database shows that cannot be reached, is full, or was never migrated."""
+"""How a database shows that it cannot be reached, is full, or was never migrated."""
 
 
 def what_failed(error: BaseException) -> str:

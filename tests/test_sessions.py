@@ -39,7 +39,7 @@ def let_in(visitor: Visitor) -> bool:
 def guess(
     house: House,
     email: str = story.BUYER,
-    password: str = "wrong password",  # noqa: S107
+    password: str = "wrong password",
     address: str = "testclient",
 ) -> Any:
     return house.visitor(address=address).post("/login", data={"email": email, "password": password})
